@@ -1,0 +1,56 @@
+// Every limit of the program that is not configuration, each with why; relations asserted at load.
+
+import { assert } from './errors.ts'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+/** A cross-thread word lives alone on this many bytes: two lines, as adjacent-line prefetch pairs. */
+export const CACHE_ISOLATION_BYTES = 128
+
+/** Largest frame a source may pass on. Venue snapshots of 5,000 levels are about 500 KiB. */
+export const FRAME_BYTES_MAX = 1 * MIB
+/** Push sources cut their stream into frames of whole lines of about this size. */
+export const FRAME_CHUNK_BYTES = 64 * KIB
+/** Frame ring of a producer thread; holds several of the largest frames. */
+export const FRAME_RING_BYTES = 8 * MIB
+/** Decode -> producer notices (receipts, resync requests) are 48 bytes each. */
+export const FEEDBACK_RING_BYTES = 256 * KIB
+/** Receipts a producer may have outstanding: all of them fit in the feedback ring at once. */
+export const RECEIPTS_OUTSTANDING_MAX = 2048
+
+/** Ticks that one frame may become: 2 x 5,000 levels of a full snapshot fit, with a margin. */
+export const BATCH_TICKS_MAX = 16_384
+/** Tick ring of a shard: 4 MiB; at 1 M ticks/s about 65 ms of slack for the journal. */
+export const TICK_RING_TICKS = 65_536
+/** Gating consumers a tick ring has room for (journal, aggregate, and two to come). */
+export const TICK_RING_CONSUMERS_MAX = 4
+
+/** Shards of one daemon; the shard is the top 8 bits of a stored position. */
+export const SHARDS_MAX = 64
+/** Ticks of one shard, ever: positions stay below 2^48 so that shard and seq share an int8. */
+export const SEQ_MAX = 2 ** 48 - 1
+/** Sources in one configuration: a u16 in the record, but counters are laid out per source. */
+export const SOURCES_MAX = 256
+/** Instruments of one daemon, ever: ids are never reused. */
+export const INSTRUMENTS_MAX = 65_536
+/** Venue plus symbol, UTF-8 bytes. Power nodes have the longest names. */
+export const INSTRUMENT_NAME_BYTES_MAX = 84
+
+/** Journal: ticks in one checksummed block. */
+export const JOURNAL_BLOCK_TICKS_MAX = 4096
+
+/** Threads of one daemon beside main. */
+export const THREADS_MAX = 64
+/** Agents of one daemon. */
+export const AGENTS_MAX = 256
+
+assert(FRAME_BYTES_MAX * 4 <= FRAME_RING_BYTES, 'a frame ring holds four of the largest frames')
+assert(FRAME_CHUNK_BYTES < FRAME_BYTES_MAX, 'a chunk is smaller than the largest frame')
+assert(
+  RECEIPTS_OUTSTANDING_MAX * 64 <= FEEDBACK_RING_BYTES,
+  'all outstanding receipts fit in the feedback ring',
+)
+assert(BATCH_TICKS_MAX * 2 <= TICK_RING_TICKS, 'a tick ring holds two of the largest batches')
+assert((TICK_RING_TICKS & (TICK_RING_TICKS - 1)) === 0, 'a tick ring is a power of two')
+assert(JOURNAL_BLOCK_TICKS_MAX <= TICK_RING_TICKS, 'a journal block fits in the ring')

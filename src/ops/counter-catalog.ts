@@ -1,0 +1,125 @@
+// The one list of counters and gauges: which sets exist, what is in them, and what each means.
+//
+// `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
+// `source` and `decode` exist once a source; the others once an agent.
+
+import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
+
+export interface CounterDescription {
+  readonly help: string
+  readonly type: 'counter' | 'gauge'
+}
+
+const counter = (help: string): CounterDescription => ({ help, type: 'counter' })
+const gauge = (help: string): CounterDescription => ({ help, type: 'gauge' })
+
+function perReason<const Prefix extends string, const Reason extends string>(
+  prefix: Prefix,
+  reasons: readonly Reason[],
+  help: string,
+): Record<`${Prefix}_${Reason}`, CounterDescription> {
+  return Object.fromEntries(
+    reasons.map((reason) => [`${prefix}_${reason}`, counter(`${help}: ${reason}`)]),
+  ) as Record<`${Prefix}_${Reason}`, CounterDescription>
+}
+
+export const COUNTER_CATALOG = {
+  source: {
+    frames: counter('Frames put on the frame ring'),
+    bytes: counter('Payload bytes put on the frame ring'),
+    frames_dropped: counter('Frames that found no room and could not be held back'),
+    bytes_dropped: counter('Payload bytes of the dropped frames'),
+    stalls: counter('Times the source was held back because the ring was full'),
+    connects: counter('Connections opened'),
+    disconnects: counter('Connections lost or closed'),
+    refusals: counter('Connections or subscriptions that the other side refused'),
+    connections: gauge('Connections open now'),
+    silent_restarts: counter('Connections reopened because nothing arrived in time'),
+    rotations: counter('Connections replaced before the venue would close them'),
+    snapshots: counter('Book snapshots fetched'),
+  },
+  decode: {
+    frames: counter('Frames taken from the frame ring'),
+    bytes: counter('Payload bytes of those frames'),
+    messages: counter('Messages in those frames'),
+    messages_decoded: counter('Messages that became records'),
+    events_trade: counter('Trade events'),
+    events_quote: counter('Quote events'),
+    events_book: counter('Book events'),
+    events_price: counter('Price events'),
+    events_status: counter('Status events'),
+    events_bar: counter('Bars that a venue sent'),
+    records: counter('Records decoded'),
+    records_accepted: counter('Records published on the tick ring'),
+    records_duplicate: counter('Records dropped as exact repeats'),
+    records_quarantined: counter('Records refused by a rule'),
+    gaps: counter('Gaps in a venue sequence'),
+    gap_missing: counter('Venue ids missing in those gaps, where the venue numbers densely'),
+    decoder_crashes: counter('Times a decoder threw'),
+    ...perReason('ignored', IGNORE_REASONS, 'Messages ignored'),
+    ...perReason('rejected', REJECT_REASONS, 'Messages rejected'),
+    ...perReason('quarantined', QUARANTINE_REASONS, 'Records quarantined'),
+  },
+  dead_letters: {
+    letters: counter('Dead letters written'),
+    bytes: counter('Bytes of dead letters written'),
+    letters_discarded: counter('Dead letters discarded to stay within the budget'),
+    write_failures: counter('Dead letters lost because the disk refused them'),
+  },
+  journal: {
+    records: counter('Records appended'),
+    blocks: counter('Blocks appended'),
+    bytes: counter('Bytes appended'),
+    syncs: counter('Group fsyncs'),
+    sync_us_max: gauge('Longest fsync, microseconds'),
+    segments: gauge('Segments on disk'),
+    segment_bytes: gauge('Bytes of segments on disk'),
+    segments_removed: counter('Segments removed by retention'),
+  },
+  aggregate: {
+    records: counter('Records applied to the latest table'),
+  },
+  postgres: {
+    records: counter('Records stored'),
+    batches: counter('Transactions committed'),
+    bytes: counter('COPY bytes sent'),
+    failures: counter('Transactions that failed and were tried again'),
+    partitions: counter('Partitions created'),
+    instruments: counter('Instruments written'),
+    connected: gauge('1 while connected'),
+  },
+  redis: {
+    flushes: counter('Pipelines sent'),
+    keys: counter('Latest values written'),
+    stream_entries: counter('Stream entries added'),
+    failures: counter('Pipelines that failed'),
+    connected: gauge('1 while connected'),
+  },
+  serve: {
+    records: counter('Records read from the tick ring'),
+    records_lapped: counter('Records overrun before they could be read'),
+    subscribers: gauge('Subscribers connected now'),
+    subscriptions: gauge('Subscriptions open now'),
+    records_published: counter('Records times subscribers to whom they were owed'),
+    records_delivered: counter('Records handed to subscriber sockets'),
+    records_skipped: counter('Records declared as skipped to a subscriber'),
+    frames: counter('Data frames handed to subscriber sockets'),
+    bytes: counter('Bytes handed to subscriber sockets'),
+    slow_closed: counter('Subscribers closed for reading too slowly'),
+    connects: counter('Subscribers connected'),
+    protocol_errors: counter('Error messages sent to subscribers'),
+    http_requests: counter('HTTP requests'),
+    http_errors: counter('HTTP responses with status 4xx or 5xx'),
+  },
+} as const satisfies Record<string, Record<string, CounterDescription>>
+
+export type CounterSetName = keyof typeof COUNTER_CATALOG
+export type CounterName<Set extends CounterSetName> = Extract<
+  keyof (typeof COUNTER_CATALOG)[Set],
+  string
+>
+
+/** The names of a set, in the order of its memory. */
+export function counterNames<Set extends CounterSetName>(set: Set): readonly CounterName<Set>[] {
+  return Object.keys(COUNTER_CATALOG[set]) as CounterName<Set>[]
+}

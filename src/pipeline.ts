@@ -1,0 +1,119 @@
+// The way of a tick, as one table. No logic here: `threads/` builds what this says.
+//
+//   source ─[frame ring]→ decode+validate ─[tick ring]→ journal ─[segments]→ postgres
+//                               │               ├─────→ aggregate ─[latest table]→ redis, serve
+//                               └→ dead letters  └─────→ serve ─[sockets]→ subscribers
+//
+// Order of start: bottom to top (readers before writers). Order of drain: top to bottom.
+
+export interface Stage {
+  /** The stage's folder under src/, and the first part of its agents' role names. */
+  readonly stage: StageName
+  /** event-loop: has sockets, must not block. blocking: may sleep on its doorbell. */
+  readonly waits: 'event-loop' | 'blocking'
+  /** One agent a shard, or one in all. */
+  readonly instances: 'shard' | 'one'
+  readonly input: string
+  readonly output: string
+  /** What happens when the output has no room. Nothing is ever dropped without a count. */
+  readonly overflow: string
+}
+
+export const STAGE_NAMES = [
+  'source',
+  'decode',
+  'journal',
+  'aggregate',
+  'postgres',
+  'redis',
+  'serve',
+] as const
+export type StageName = (typeof STAGE_NAMES)[number]
+
+export const PIPELINE: readonly Stage[] = [
+  {
+    stage: 'source',
+    waits: 'event-loop',
+    instances: 'one',
+    input: 'sockets, files, the seeded generator',
+    output: 'frame ring (one a shard)',
+    overflow: 'push and replay: held back (TCP window). venue: frame dropped, counted, a gap',
+  },
+  {
+    stage: 'decode',
+    waits: 'blocking',
+    instances: 'shard',
+    input: 'frame rings of the shard (source, serve)',
+    output: 'tick ring; dead letters',
+    overflow: 'stalls: the frame stays on its ring until the tick ring has room',
+  },
+  {
+    stage: 'journal',
+    waits: 'blocking',
+    instances: 'shard',
+    input: 'tick ring, gating',
+    output: 'segments, durable position',
+    overflow: 'stalls: a disk that is slow or full holds decode, then the sources, back',
+  },
+  {
+    stage: 'aggregate',
+    waits: 'blocking',
+    instances: 'one',
+    input: 'tick rings of all shards, gating',
+    output: 'latest table',
+    overflow: 'none: it overwrites values in place',
+  },
+  {
+    stage: 'postgres',
+    waits: 'event-loop',
+    instances: 'shard',
+    input: 'journal segments up to the durable position, own cursor',
+    output: 'PostgreSQL, position in the same transaction',
+    overflow: 'falls behind in the journal, which keeps what is not stored',
+  },
+  {
+    stage: 'redis',
+    waits: 'event-loop',
+    instances: 'one',
+    input: 'latest table',
+    output: 'Redis keys and stream',
+    overflow: 'conflates: only the newest value of an instrument is kept',
+  },
+  {
+    stage: 'serve',
+    waits: 'event-loop',
+    instances: 'one',
+    input: 'tick rings of all shards, lapping; latest table; PostgreSQL for history',
+    output: 'WebSocket feed, HTTP; frame ring for POST /v1/ticks',
+    overflow: 'lapped: counted and declared as a gap. slow subscriber: its policy, declared',
+  },
+]
+
+/** Cursor slots of the gating consumers of a tick ring. */
+export const GATING_SLOT = Object.freeze({ journal: 0, aggregate: 1 })
+
+/** Who puts frames on a shard's rings: each producer has a ring and a feedback ring of its own. */
+export const FRAME_PRODUCERS = ['source', 'serve'] as const
+export type FrameProducer = (typeof FRAME_PRODUCERS)[number]
+
+/** Shared positions of a shard: slots of its SharedSeq memory. Each is the next seq, exclusive. */
+export const POSITION = Object.freeze({
+  /** First sequence of this epoch: where the journal stood at start. */
+  start: 0,
+  /** Appended to a segment, perhaps not yet fsynced. */
+  written: 1,
+  /** fsynced: may be acknowledged and stored. */
+  durable: 2,
+  /** Committed in PostgreSQL. SEQ_MAX when PostgreSQL is off (it holds no segment back). */
+  postgres: 3,
+  /** Oldest sequence still in the journal. */
+  oldest: 4,
+})
+export const POSITION_COUNT = 5
+
+/** Threads of the `auto` setting on two cores or fewer; more cores get `dedicated`. */
+export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = Object.freeze({
+  io: ['source', 'serve'],
+  hot: ['decode', 'journal', 'aggregate'],
+  store: ['postgres', 'redis'],
+})
