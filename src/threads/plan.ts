@@ -1,0 +1,98 @@
+// Configuration -> which agents exist and on which threads they run. Pure; no thread is started.
+
+import type { Config } from '../config/schema.ts'
+import { TickdError } from '../errors.ts'
+import { BALANCED_THREADS, PIPELINE, type Stage, type StageName } from '../pipeline.ts'
+
+export interface AgentPlan {
+  /** 'decode-0', 'serve': unique. */
+  readonly roleName: string
+  readonly stage: StageName
+  readonly shard: number
+  /** Slot in the lifecycle memory. */
+  readonly slot: number
+}
+
+export interface ThreadPlan {
+  readonly name: string
+  /** Slot of its doorbell. */
+  readonly bell: number
+  /** True when no agent of it owns an event loop: it may sleep on its doorbell. */
+  readonly blocking: boolean
+  readonly agents: readonly AgentPlan[]
+}
+
+/** Which stages have no agent under this configuration. */
+export interface StagesOff {
+  readonly postgres: boolean
+  readonly redis: boolean
+}
+
+/** The threads for `config` on a machine with `cores` cores, in the order of the pipeline. */
+export function planThreads(config: Config, cores: number, off: StagesOff): ThreadPlan[] {
+  const agents = planAgents(config.shards, off)
+  const threads: ThreadPlan[] = []
+  for (const [name, members] of group(config, cores, agents)) {
+    const blocking = members.every((agent) => stageOf(agent.stage).waits === 'blocking')
+    threads.push({ name, bell: threads.length, blocking, agents: members })
+  }
+  return threads
+}
+
+/** The thread on which a role runs; undefined when the role does not exist. */
+export function threadOf(
+  threads: readonly ThreadPlan[],
+  stage: StageName,
+  shard = 0,
+): ThreadPlan | undefined {
+  return threads.find((thread) =>
+    thread.agents.some((agent) => agent.stage === stage && agent.shard === shard),
+  )
+}
+
+function planAgents(shards: number, off: StagesOff): AgentPlan[] {
+  const agents: AgentPlan[] = []
+  for (const { stage, instances } of PIPELINE) {
+    if (stage === 'postgres' && off.postgres) continue
+    if (stage === 'redis' && off.redis) continue
+    const count = instances === 'shard' ? shards : 1
+    for (let shard = 0; shard < count; shard++) {
+      const roleName = instances === 'shard' ? `${stage}-${shard}` : stage
+      agents.push({ roleName, stage, shard, slot: agents.length })
+    }
+  }
+  return agents
+}
+
+function group(
+  config: Config,
+  cores: number,
+  agents: readonly AgentPlan[],
+): Map<string, AgentPlan[]> {
+  const groups = new Map<string, AgentPlan[]>()
+  const setting = config.threads === 'auto' && cores > 2 ? 'dedicated' : config.threads
+  const table = setting === 'auto' ? BALANCED_THREADS : setting
+  for (const agent of agents) {
+    const name = typeof table === 'string' ? ungrouped(table, agent) : grouped(table, agent)
+    const members = groups.get(name) ?? []
+    members.push(agent)
+    groups.set(name, members)
+  }
+  return groups
+}
+
+function ungrouped(setting: 'compact' | 'dedicated' | 'auto', agent: AgentPlan): string {
+  return setting === 'compact' ? 'all' : agent.roleName
+}
+
+/** Shards of one stage get threads of their own: 'hot-0', 'hot-1' when there are several. */
+function grouped(table: Readonly<Record<string, readonly string[]>>, agent: AgentPlan): string {
+  for (const [name, stages] of Object.entries(table)) {
+    if (stages.includes(agent.stage)) return agent.shard === 0 ? name : `${name}-${agent.shard}`
+  }
+  throw new TickdError('CONFIG_INVALID', `threads: no thread is given the role ${agent.stage}`)
+}
+
+export function stageOf(name: StageName): Stage {
+  return PIPELINE.find((stage) => stage.stage === name) as Stage
+}

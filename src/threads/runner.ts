@@ -1,0 +1,215 @@
+// The loop of a thread: starts its agents, runs their duty cycles, idles, catches, restarts.
+//
+// The same agents run on one thread or eight. `turn()` is one pass over all agents and does not
+// sleep: production calls it from `run()`, tests and the simulation call it directly.
+//
+// An agent that throws is closed, made anew by its factory, and started again after a back-off;
+// the others on its thread go on. Too many failures in a row and the agent is FAILED: the
+// supervisor then stops the daemon.
+
+import type { Clock } from '../clock.ts'
+import { errorText } from '../errors.ts'
+import type { Log } from '../ops/log.ts'
+import type { Doorbell } from '../ring/doorbell.ts'
+import { type Agent, IDLE_MS_MAX } from './agent.ts'
+import { COMMAND, type Lifecycle, STATE } from './lifecycle.ts'
+
+/** Failures without RECOVERED_MS of good running between them, before an agent is given up. */
+const FAILURES_MAX = 5
+const RECOVERED_MS = 30_000
+const BACKOFF_FIRST_MS = 50
+const BACKOFF_MS_MAX = 5000
+/** A duty cycle longer than this is said once per occurrence at debug level. */
+const DUTY_LONG_MS = 250
+
+/** An agent's place in a runner: how to make it, and what has become of it. */
+interface Seat {
+  readonly roleName: string
+  readonly make: () => Agent
+  readonly lifecycle: Lifecycle
+  agent: Agent | undefined
+  /** True while an asynchronous start or close is under way. */
+  busy: boolean
+  failures: number
+  failedAtMs: number
+  retryAtMs: number
+}
+
+export interface RunnerOptions {
+  readonly seats: readonly { roleName: string; make: () => Agent; lifecycle: Lifecycle }[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly bell: Doorbell
+  readonly blocking: boolean
+  /** A failed first start: the supervisor reports it and stops the daemon. */
+  readonly onStartFailure: (roleName: string, error: unknown) => void
+}
+
+export class Runner {
+  readonly #seats: Seat[]
+  readonly #options: RunnerOptions
+  /** Asynchronous starts and closes under way. */
+  readonly #pending = new Set<Promise<void>>()
+
+  constructor(options: RunnerOptions) {
+    this.#options = options
+    this.#seats = options.seats.map((seat) => ({
+      ...seat,
+      agent: undefined,
+      busy: false,
+      failures: 0,
+      failedAtMs: 0,
+      retryAtMs: 0,
+    }))
+  }
+
+  /** True when every agent is closed or failed: the thread may end. */
+  get finished(): boolean {
+    return this.#seats.every(
+      ({ lifecycle, busy }) =>
+        !busy && (lifecycle.state === STATE.closed || lifecycle.state === STATE.failed),
+    )
+  }
+
+  /** One pass over all agents. Returns the work done. */
+  turn(): number {
+    let work = 0
+    for (const seat of this.#seats) work += this.#seatTurn(seat)
+    return work
+  }
+
+  /** Runs until all agents are closed. */
+  async run(): Promise<void> {
+    const { bell, blocking } = this.#options
+    while (!this.finished) {
+      if (this.turn() > 0) {
+        if (!blocking) await nextTurn()
+        continue
+      }
+      if (this.#pending.size > 0) {
+        await Promise.race([...this.#pending, ...(blocking ? [] : [nextTurn()])])
+        continue
+      }
+      bell.prepare()
+      // The second look: whatever was published before prepare() is seen here.
+      if (this.turn() === 0) {
+        if (blocking) bell.wait(IDLE_MS_MAX)
+        else await bell.waitAsync(IDLE_MS_MAX)
+      }
+      bell.wake()
+    }
+  }
+
+  #seatTurn(seat: Seat): number {
+    if (seat.busy) return 0
+    const { command, state } = seat.lifecycle
+    if (state === STATE.closed || state === STATE.failed || command === COMMAND.idle) return 0
+    if (seat.agent === undefined) return this.#vacantTurn(seat, command)
+    if (command === COMMAND.close) {
+      this.#close(seat, STATE.closed)
+      return 1
+    }
+    return this.#duty(seat, seat.agent, command)
+  }
+
+  /** No agent sits here: start one, unless the daemon is stopping or it failed a moment ago. */
+  #vacantTurn(seat: Seat, command: number): number {
+    if (command === COMMAND.close) {
+      seat.lifecycle.state = STATE.closed
+      return 1
+    }
+    if (this.#options.clock.monoMs() < seat.retryAtMs) return 0
+    this.#start(seat)
+    return 1
+  }
+
+  #duty(seat: Seat, agent: Agent, command: number): number {
+    const { clock, log } = this.#options
+    const beganMs = clock.monoMs()
+    try {
+      let work = agent.doWork()
+      if (command === COMMAND.drain && seat.lifecycle.state === STATE.running && agent.drain()) {
+        seat.lifecycle.state = STATE.drained
+        work++
+      }
+      seat.lifecycle.beat()
+      const dutyMs = clock.monoMs() - beganMs
+      if (work > 0) seat.lifecycle.noteDuty(Math.round(dutyMs * 1000))
+      if (dutyMs > DUTY_LONG_MS) log.debug({ role: seat.roleName, dutyMs }, 'long duty cycle')
+      return work
+    } catch (error) {
+      this.#crash(seat, error)
+      return 1
+    }
+  }
+
+  #start(seat: Seat): void {
+    const first = seat.lifecycle.state === STATE.fresh
+    seat.lifecycle.state = STATE.starting
+    const failed = (error: unknown) => {
+      if (first) this.#options.onStartFailure(seat.roleName, error)
+      this.#crash(seat, error)
+    }
+    const started = () => {
+      seat.lifecycle.state = STATE.running
+    }
+    try {
+      seat.agent = seat.make()
+      const starting = seat.agent.onStart?.()
+      if (starting === undefined) started()
+      else this.#track(seat, starting.then(started, failed))
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  #crash(seat: Seat, error: unknown): void {
+    const { clock, log } = this.#options
+    const nowMs = clock.monoMs()
+    if (nowMs - seat.failedAtMs > RECOVERED_MS) seat.failures = 0
+    seat.failures++
+    seat.failedAtMs = nowMs
+    seat.retryAtMs = nowMs + Math.min(BACKOFF_FIRST_MS * 2 ** (seat.failures - 1), BACKOFF_MS_MAX)
+    const restarts = seat.lifecycle.countRestart()
+    const stack = error instanceof Error ? error.stack : undefined
+    log.error(
+      { role: seat.roleName, restarts, error: errorText(error), stack },
+      'agent failed; starting it again',
+    )
+    this.#close(seat, seat.failures >= FAILURES_MAX ? STATE.failed : STATE.starting)
+  }
+
+  /** Closes the agent, best effort, and leaves the seat in `state`. */
+  #close(seat: Seat, state: number): void {
+    const agent = seat.agent
+    seat.agent = undefined
+    const closed = () => {
+      seat.lifecycle.state = state
+    }
+    const failed = (error: unknown) => {
+      this.#options.log.warn({ role: seat.roleName, error: errorText(error) }, 'close failed')
+      closed()
+    }
+    try {
+      const closing = agent?.onClose?.()
+      if (closing === undefined) closed()
+      else this.#track(seat, closing.then(closed, failed))
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  #track(seat: Seat, work: Promise<void>): void {
+    seat.busy = true
+    const done = work.finally(() => {
+      seat.busy = false
+      this.#pending.delete(done)
+      this.#options.bell.ring()
+    })
+    this.#pending.add(done)
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

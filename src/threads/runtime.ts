@@ -1,0 +1,62 @@
+// What main works out before any thread starts, and what threads and main say to each other.
+// Plain data: it crosses to workers by structured clone.
+
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { LogFormat } from '../ops/log.ts'
+import type { ThreadPlan } from './plan.ts'
+import type { SharedMemory } from './shared-memory.ts'
+
+/** Where everything is in the state directory. */
+export interface StatePaths {
+  readonly state: string
+  readonly instruments: string
+  readonly journal: string
+  readonly deadLetters: string
+  readonly capture: string
+  readonly postgres: string
+  readonly redis: string
+  readonly lock: string
+}
+
+export function statePaths(stateDir: string): StatePaths {
+  return {
+    state: stateDir,
+    instruments: join(stateDir, 'instruments.jsonl'),
+    journal: join(stateDir, 'journal'),
+    deadLetters: join(stateDir, 'dead-letters'),
+    capture: join(stateDir, 'capture'),
+    postgres: join(stateDir, 'postgres'),
+    redis: join(stateDir, 'redis'),
+    lock: join(stateDir, 'lock'),
+  }
+}
+
+export interface Runtime {
+  readonly config: Config
+  readonly paths: StatePaths
+  readonly logFormat: LogFormat
+  /** Connection strings, password included; '' when the store is off. */
+  readonly postgresUrl: string
+  readonly redisUrl: string
+  /** Random, new at each start: names this run to subscribers. */
+  readonly session: string
+}
+
+export interface WorkerData {
+  readonly runtime: Runtime
+  readonly thread: ThreadPlan
+  readonly threads: readonly ThreadPlan[]
+  readonly memory: SharedMemory
+}
+
+export type FromWorker =
+  | { type: 'listening'; name: string; address: string }
+  | {
+      type: 'start-failed'
+      roleName: string
+      code: ErrorCode
+      message: string
+      stack: string | undefined
+    }

@@ -1,0 +1,160 @@
+// All memory that threads share: made once by main, attached by each thread, freed at exit.
+//
+// SharedMemory is plain data (it crosses to workers by structured clone). Shared holds the typed
+// accessors of one thread.
+
+import type { Config } from '../config/schema.ts'
+import {
+  type CounterName,
+  type CounterSetName,
+  counterNames,
+} from '../ops/counter-catalog.ts'
+import { CounterSet } from '../ops/counters.ts'
+import { LatestTable } from '../aggregate/latest-table.ts'
+import {
+  CACHE_ISOLATION_BYTES,
+  FEEDBACK_RING_BYTES,
+  FRAME_RING_BYTES,
+  INSTRUMENTS_MAX,
+  TICK_RING_TICKS,
+} from '../limits.ts'
+import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '../pipeline.ts'
+import { Doorbell } from '../ring/doorbell.ts'
+import { frameRingBytes } from '../ring/frame-ring-layout.ts'
+import { SharedSeq } from '../ring/shared-seq.ts'
+import { createTickRing } from '../ring/tick-ring-layout.ts'
+import { InstrumentTable } from '../tick/instruments.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { ThreadPlan } from './plan.ts'
+
+export interface ShardMemory {
+  /** Sequence of the first record of this epoch. */
+  readonly firstSeq: number
+  readonly epoch: number
+  readonly frames: Readonly<Record<FrameProducer, SharedArrayBuffer>>
+  readonly feedback: Readonly<Record<FrameProducer, SharedArrayBuffer>>
+  readonly ticks: SharedArrayBuffer
+  readonly positions: SharedArrayBuffer
+}
+
+export interface CounterBlock {
+  readonly set: CounterSetName
+  /** What distinguishes this block from others of the set: {source: 'push'}, {shard: '0'}. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly byteOffset: number
+}
+
+export interface SharedMemory {
+  readonly bells: SharedArrayBuffer
+  readonly lifecycle: SharedArrayBuffer
+  readonly instruments: SharedArrayBuffer
+  readonly latest: SharedArrayBuffer
+  readonly counters: SharedArrayBuffer
+  readonly counterBlocks: readonly CounterBlock[]
+  readonly shards: readonly ShardMemory[]
+}
+
+/** Where each shard's journal stands when the daemon starts. */
+export interface ShardStart {
+  readonly nextSeq: number
+  readonly epoch: number
+  readonly oldestSeq: number
+}
+
+export function createSharedMemory(
+  config: Config,
+  threads: readonly ThreadPlan[],
+  starts: readonly ShardStart[],
+): SharedMemory {
+  const agentCount = threads.reduce((sum, thread) => sum + thread.agents.length, 0)
+  const { blocks, size } = layOutCounters(config)
+  return {
+    bells: new SharedArrayBuffer(Doorbell.bytes(threads.length)),
+    lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount)),
+    instruments: InstrumentTable.create(INSTRUMENTS_MAX),
+    latest: LatestTable.create(INSTRUMENTS_MAX),
+    counters: new SharedArrayBuffer(size),
+    counterBlocks: blocks,
+    shards: starts.map(createShard),
+  }
+}
+
+function createShard(start: ShardStart): ShardMemory {
+  const perProducer = (bytes: number) =>
+    Object.fromEntries(
+      FRAME_PRODUCERS.map((name) => [name, new SharedArrayBuffer(frameRingBytes(bytes))]),
+    ) as Record<FrameProducer, SharedArrayBuffer>
+  const positions = new SharedArrayBuffer(SharedSeq.bytes(POSITION_COUNT))
+  for (const slot of [POSITION.start, POSITION.written, POSITION.durable]) {
+    new SharedSeq(positions, slot).store(start.nextSeq)
+  }
+  new SharedSeq(positions, POSITION.oldest).store(start.oldestSeq)
+  return {
+    firstSeq: start.nextSeq,
+    epoch: start.epoch,
+    frames: perProducer(FRAME_RING_BYTES),
+    feedback: perProducer(FEEDBACK_RING_BYTES),
+    ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
+    positions,
+  }
+}
+
+/** One block a set and label; each begins on lines of its own, as each has its own writer. */
+function layOutCounters(config: Config): { blocks: CounterBlock[]; size: number } {
+  const blocks: CounterBlock[] = []
+  let size = 0
+  const place = (set: CounterSetName, labels: Record<string, string>) => {
+    blocks.push({ set, labels, byteOffset: size })
+    const bytes = counterNames(set).length * Float64Array.BYTES_PER_ELEMENT
+    size += Math.ceil(bytes / CACHE_ISOLATION_BYTES) * CACHE_ISOLATION_BYTES
+  }
+  for (const { name } of config.sources) {
+    place('source', { source: name })
+    place('decode', { source: name })
+  }
+  for (let shard = 0; shard < config.shards; shard++) {
+    const labels = { shard: String(shard) }
+    place('dead_letters', labels)
+    place('journal', labels)
+    place('postgres', labels)
+  }
+  place('aggregate', {})
+  place('redis', {})
+  place('serve', {})
+  return { blocks, size }
+}
+
+/** One thread's view of the shared memory. */
+export class Shared {
+  readonly memory: SharedMemory
+  readonly instruments: InstrumentTable
+  readonly latest: LatestTable
+
+  /** `onAdd` makes a new instrument durable; see tick/instrument-log.ts. */
+  constructor(memory: SharedMemory, onAdd?: ConstructorParameters<typeof InstrumentTable>[2]) {
+    this.memory = memory
+    this.instruments = new InstrumentTable(memory.instruments, INSTRUMENTS_MAX, onAdd)
+    this.latest = new LatestTable(memory.latest, INSTRUMENTS_MAX)
+  }
+
+  shard(shard: number): ShardMemory {
+    return this.memory.shards[shard] as ShardMemory
+  }
+
+  position(shard: number, slot: number): SharedSeq {
+    return new SharedSeq(this.shard(shard).positions, slot)
+  }
+
+  bell(thread: ThreadPlan): Doorbell {
+    return new Doorbell(this.memory.bells, thread.bell)
+  }
+
+  /** The counters of a set; `label` is its source's name or its shard, '' where there is one. */
+  counters<Set extends CounterSetName>(set: Set, label = ''): CounterSet<CounterName<Set>> {
+    const block = this.memory.counterBlocks.find(
+      (candidate) => candidate.set === set && (Object.values(candidate.labels)[0] ?? '') === label,
+    )
+    if (block === undefined) throw new Error(`no counters ${set} ${label}`)
+    return new CounterSet(counterNames(set), this.memory.counters, block.byteOffset)
+  }
+}

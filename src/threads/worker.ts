@@ -1,0 +1,53 @@
+// Entry of a worker thread: attaches to the shared memory, builds its agents, runs them.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { SystemClock } from '../clock.ts'
+import { errorText, TickdError } from '../errors.ts'
+import { createLog } from '../ops/log.ts'
+import { InstrumentLog } from '../tick/instrument-log.ts'
+import { AgentFactory } from './agents.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { Runner } from './runner.ts'
+import type { FromWorker, WorkerData } from './runtime.ts'
+import { Shared } from './shared-memory.ts'
+
+const { runtime, thread, threads, memory } = workerData as WorkerData
+
+function tell(message: FromWorker): void {
+  parentPort?.postMessage(message)
+}
+
+const log = createLog(thread.name, runtime.config.log.level, runtime.logFormat)
+const instrumentLog = new InstrumentLog(runtime.paths.instruments)
+const shared = new Shared(memory, instrumentLog.append)
+const bell = shared.bell(thread)
+const factory = new AgentFactory({
+  runtime,
+  shared,
+  threads,
+  clock: new SystemClock(),
+  log: (role) => createLog(role, runtime.config.log.level, runtime.logFormat),
+  wake: () => bell.ring(),
+  announce: (name, address) => tell({ type: 'listening', name, address }),
+})
+
+const runner = new Runner({
+  seats: thread.agents.map((agent) => ({
+    roleName: agent.roleName,
+    make: () => factory.make(agent, thread),
+    lifecycle: new Lifecycle(memory.lifecycle, agent.slot),
+  })),
+  clock: new SystemClock(),
+  log,
+  bell,
+  blocking: thread.blocking,
+  onStartFailure: (roleName, error) => {
+    const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
+    const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined
+    tell({ type: 'start-failed', roleName, code, message: errorText(error), stack })
+  },
+})
+
+await runner.run()
+instrumentLog.close()
+parentPort?.close()
