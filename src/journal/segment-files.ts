@@ -1,0 +1,66 @@
+// Segment files of a shard's directory: names, listing, headers, and durable directory entries.
+
+import { closeSync, fsyncSync, openSync, readdirSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { errorText, TickdError } from '../errors.ts'
+import { decodeSegmentHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
+import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+
+/** 2^48 - 1 has 15 digits: names sort as their numbers do. */
+const NAME_DIGITS = 15
+const SEGMENT_NAME = /^(\d{15})\.seg$/
+
+/** The directory of a shard within the state directory. */
+export function shardDirectory(stateDir: string, shard: number): string {
+  return join(stateDir, 'journal', `shard-${shard}`)
+}
+
+export function segmentName(firstSeq: number): string {
+  return `${String(firstSeq).padStart(NAME_DIGITS, '0')}.seg`
+}
+
+export function segmentPath(directory: string, firstSeq: number): string {
+  return join(directory, segmentName(firstSeq))
+}
+
+/** First sequences of the segments in `directory`, ascending. Other files are left alone. */
+export function listSegments(directory: string): number[] {
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch (thrown) {
+    throw ioError(`cannot list ${directory}`, thrown)
+  }
+  const seqs: number[] = []
+  for (const name of names) {
+    const match = SEGMENT_NAME.exec(name)
+    if (match !== null) seqs.push(Number(match[1]))
+  }
+  return seqs.sort((a, b) => a - b)
+}
+
+/** The header of an open segment, or what is wrong with it. */
+export function readSegmentHeader(fd: number): SegmentHeader | string {
+  const buffer = new HeaderBuffer(SEGMENT_HEADER_BYTES)
+  const size = readSync(fd, buffer.bytes, 0, SEGMENT_HEADER_BYTES, 0)
+  return size < SEGMENT_HEADER_BYTES ? `it has only ${size} bytes` : decodeSegmentHeader(buffer)
+}
+
+/** Makes creations, renames and removals in `directory` durable. */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** JOURNAL_IO with the system's own words. */
+export function ioError(what: string, thrown: unknown, canRetry = false): TickdError {
+  return new TickdError('JOURNAL_IO', `${what}: ${errorText(thrown)}`, { cause: thrown, canRetry })
+}
+
+export function corrupt(what: string): TickdError {
+  return new TickdError('JOURNAL_CORRUPT', what)
+}
