@@ -29,7 +29,11 @@ const program = new Command('tickd')
   .addCommand(journalCommand())
   .addCommand(doctorCommand())
 
-for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)]) {
+for (const command of [
+  program,
+  ...program.commands,
+  ...program.commands.flatMap((c) => c.commands),
+]) {
   command.exitOverride()
 }
 

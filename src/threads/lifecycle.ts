@@ -20,6 +20,9 @@ export const STATE = Object.freeze({
 })
 export const STATE_NAMES = ['new', 'starting', 'running', 'drained', 'closed', 'failed'] as const
 
+/** Any long time: the timer's only use is that it exists. */
+export const KEEP_ALIVE_MS = 2 ** 30
+
 const WORDS = CACHE_ISOLATION_BYTES / 4
 const WORD = Object.freeze({ command: 0, state: 1, heartbeat: 2, restarts: 3, dutyUsMax: 4 })
 
@@ -96,13 +99,19 @@ export class Lifecycle {
   /** Waits until the state is one of `states`, or `timeoutMs` has passed; returns the state. */
   async waitState(states: readonly number[], timeoutMs: number): Promise<number> {
     const deadline = performance.now() + timeoutMs
-    for (;;) {
-      const state = this.state
-      const leftMs = deadline - performance.now()
-      if (states.includes(state) || leftMs <= 0) return state
-      // Pairs with the notify in `state`; 'not-equal' when it changed meanwhile.
-      const wait = Atomics.waitAsync(this.#words, this.#at + WORD.state, state, leftMs)
-      if (wait.async) await wait.value
+    // A pending waitAsync does not keep the event loop alive: a timer must.
+    const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS)
+    try {
+      for (;;) {
+        const state = this.state
+        const leftMs = deadline - performance.now()
+        if (states.includes(state) || leftMs <= 0) return state
+        // Pairs with the notify in `state`; 'not-equal' when it changed meanwhile.
+        const wait = Atomics.waitAsync(this.#words, this.#at + WORD.state, state, leftMs)
+        if (wait.async) await wait.value
+      }
+    } finally {
+      clearInterval(keepAlive)
     }
   }
 }

@@ -12,7 +12,7 @@ import { errorText } from '../errors.ts'
 import type { Log } from '../ops/log.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { type Agent, IDLE_MS_MAX } from './agent.ts'
-import { COMMAND, type Lifecycle, STATE } from './lifecycle.ts'
+import { COMMAND, KEEP_ALIVE_MS, type Lifecycle, STATE } from './lifecycle.ts'
 
 /** Failures without RECOVERED_MS of good running between them, before an agent is given up. */
 const FAILURES_MAX = 5
@@ -80,6 +80,16 @@ export class Runner {
 
   /** Runs until all agents are closed. */
   async run(): Promise<void> {
+    // A pending waitAsync does not keep the event loop alive: a timer must.
+    const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS)
+    try {
+      await this.#loop()
+    } finally {
+      clearInterval(keepAlive)
+    }
+  }
+
+  async #loop(): Promise<void> {
     const { bell, blocking } = this.#options
     while (!this.finished) {
       if (this.turn() > 0) {

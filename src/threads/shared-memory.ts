@@ -3,14 +3,8 @@
 // SharedMemory is plain data (it crosses to workers by structured clone). Shared holds the typed
 // accessors of one thread.
 
-import type { Config } from '../config/schema.ts'
-import {
-  type CounterName,
-  type CounterSetName,
-  counterNames,
-} from '../ops/counter-catalog.ts'
-import { CounterSet } from '../ops/counters.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
+import type { Config } from '../config/schema.ts'
 import {
   CACHE_ISOLATION_BYTES,
   FEEDBACK_RING_BYTES,
@@ -18,6 +12,8 @@ import {
   INSTRUMENTS_MAX,
   TICK_RING_TICKS,
 } from '../limits.ts'
+import { type CounterName, type CounterSetName, counterNames } from '../ops/counter-catalog.ts'
+import { CounterSet } from '../ops/counters.ts'
 import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { frameRingBytes } from '../ring/frame-ring-layout.ts'

@@ -1,0 +1,152 @@
+import t from 'tap'
+import { SimulatedClock } from '../../../src/clock.ts'
+import { silentLog } from '../../../src/ops/log.ts'
+import { Doorbell } from '../../../src/ring/doorbell.ts'
+import type { Agent } from '../../../src/threads/agent.ts'
+import { COMMAND, Lifecycle, STATE } from '../../../src/threads/lifecycle.ts'
+import { Runner } from '../../../src/threads/runner.ts'
+
+/** An agent whose every call is noted, and which fails when told to. */
+class ScriptedAgent implements Agent {
+  readonly roleName = 'scripted'
+  readonly calls: string[]
+  readonly script: { throwAt?: string; work: number; drained: boolean }
+
+  constructor(calls: string[], script: ScriptedAgent['script']) {
+    this.calls = calls
+    this.script = script
+  }
+
+  #call(name: string): void {
+    this.calls.push(name)
+    if (this.script.throwAt === name) throw new Error(`told to fail in ${name}`)
+  }
+
+  onStart(): void {
+    this.#call('start')
+  }
+
+  doWork(): number {
+    this.#call('work')
+    return this.script.work
+  }
+
+  drain(): boolean {
+    this.#call('drain')
+    return this.script.drained
+  }
+
+  onClose(): void {
+    this.#call('close')
+  }
+}
+
+function setUp(script: ScriptedAgent['script']) {
+  const calls: string[] = []
+  const clock = new SimulatedClock()
+  const lifecycle = new Lifecycle(new SharedArrayBuffer(Lifecycle.bytes(1)), 0)
+  const startFailures: unknown[] = []
+  const runner = new Runner({
+    seats: [{ roleName: 'scripted', make: () => new ScriptedAgent(calls, script), lifecycle }],
+    clock,
+    log: silentLog,
+    bell: new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0),
+    blocking: true,
+    onStartFailure: (_, error) => startFailures.push(error),
+  })
+  return { calls, clock, lifecycle, runner, startFailures }
+}
+
+t.test('an agent rests until it is told to run, drains when told, and closes once', async (t) => {
+  const script = { work: 1, drained: false }
+  const { calls, lifecycle, runner } = setUp(script)
+  runner.turn()
+  t.same(calls, [], 'idle: not even started')
+  lifecycle.command = COMMAND.run
+  runner.turn()
+  t.equal(lifecycle.state, STATE.running)
+  runner.turn()
+  t.same(calls, ['start', 'work'])
+  lifecycle.command = COMMAND.drain
+  runner.turn()
+  t.equal(lifecycle.state, STATE.running, 'not drained yet')
+  script.drained = true
+  runner.turn()
+  t.equal(lifecycle.state, STATE.drained)
+  runner.turn()
+  t.equal(calls.filter((call) => call === 'drain').length, 2, 'drain is not called once drained')
+  lifecycle.command = COMMAND.close
+  runner.turn()
+  runner.turn()
+  t.equal(lifecycle.state, STATE.closed)
+  t.equal(calls.filter((call) => call === 'close').length, 1)
+  t.ok(runner.finished)
+})
+
+t.test('an agent that throws is closed, and started anew after a back-off', async (t) => {
+  const script: ScriptedAgent['script'] = { work: 1, drained: true, throwAt: 'work' }
+  const { calls, clock, lifecycle, runner } = setUp(script)
+  lifecycle.command = COMMAND.run
+  runner.turn()
+  runner.turn()
+  t.same(calls, ['start', 'work', 'close'])
+  t.equal(lifecycle.restarts, 1)
+  runner.turn()
+  t.same(calls.length, 3, 'it waits for the back-off')
+  delete script.throwAt
+  clock.advance(1000)
+  runner.turn()
+  runner.turn()
+  t.same(calls.slice(3), ['start', 'work'])
+  t.equal(lifecycle.state, STATE.running)
+})
+
+t.test('an agent that fails again and again is given up', async (t) => {
+  const { clock, lifecycle, runner } = setUp({ work: 1, drained: true, throwAt: 'work' })
+  lifecycle.command = COMMAND.run
+  for (let turn = 0; turn < 20; turn++) {
+    runner.turn()
+    clock.advance(6000)
+  }
+  t.equal(lifecycle.state, STATE.failed)
+  t.equal(lifecycle.restarts, 5)
+  t.ok(runner.finished)
+})
+
+t.test('a failed first start is reported to the supervisor', async (t) => {
+  const { lifecycle, runner, startFailures } = setUp({ work: 0, drained: true, throwAt: 'start' })
+  lifecycle.command = COMMAND.run
+  runner.turn()
+  t.equal(startFailures.length, 1)
+  t.match(startFailures[0], { message: /told to fail in start/ })
+})
+
+t.test('close on an agent that never ran ends it without starting it', async (t) => {
+  const { calls, lifecycle, runner } = setUp({ work: 0, drained: true })
+  lifecycle.command = COMMAND.close
+  runner.turn()
+  t.equal(lifecycle.state, STATE.closed)
+  t.same(calls, [])
+})
+
+t.test('each duty cycle beats, and the longest is remembered', async (t) => {
+  const { lifecycle, runner } = setUp({ work: 1, drained: true })
+  lifecycle.command = COMMAND.run
+  runner.turn()
+  const before = lifecycle.heartbeat
+  runner.turn()
+  runner.turn()
+  t.equal(lifecycle.heartbeat, before + 2)
+  lifecycle.noteDuty(70)
+  lifecycle.noteDuty(30)
+  t.equal(lifecycle.dutyUsMax, 70)
+})
+
+t.test('the supervisor waits for a state, and not longer than its deadline', async (t) => {
+  const { lifecycle } = setUp({ work: 0, drained: true })
+  const wait = lifecycle.waitState([STATE.running], 10_000)
+  lifecycle.state = STATE.starting
+  lifecycle.state = STATE.running
+  t.equal(await wait, STATE.running)
+  t.equal(await lifecycle.waitState([STATE.closed], 5), STATE.running)
+})
