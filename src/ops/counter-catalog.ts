@@ -75,6 +75,8 @@ export const COUNTER_CATALOG = {
     segments: gauge('Segments on disk'),
     segment_bytes: gauge('Bytes of segments on disk'),
     segments_removed: counter('Segments removed by retention'),
+    holds: counter('Times the disk refused records and ingest was held back'),
+    holding: gauge('1 while the disk refuses records: ingest is held back'),
   },
   aggregate: {
     records: counter('Records applied to the latest table'),

@@ -19,6 +19,11 @@ export interface Agent {
    * The first call stops the intake of new work; true = nothing is left to do.
    */
   drain(): boolean
+  /**
+   * Longest wait, in milliseconds, before the next duty cycle although nothing arrives. Asked when
+   * the agent was idle; below IDLE_MS_MAX where something falls due sooner. Absent = IDLE_MS_MAX.
+   */
+  idleMsMax?(): number
   /** Releases everything. Called once, after `drain`, or after a throw (then: best effort). */
   onClose?(): void | Promise<void>
 }
