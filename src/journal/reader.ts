@@ -7,24 +7,16 @@
 //
 // Not for live tails beyond durability (serve reads the ring), nor for damaged journals (verify).
 
-import { closeSync, openSync, readSync } from 'node:fs'
-import { assert } from '../errors.ts'
-import { MIB } from '../limits.ts'
+import { closeSync, openSync } from 'node:fs'
 import type { TickBatch } from '../tick/batch.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
-import {
-  blockBytes,
-  decodeBlockHeader,
-  HeaderBuffer,
-  newBlockHeader,
-  ticksAreWhole,
-} from './headers.ts'
+import { FileWindow } from './file-window.ts'
+import { blockBytes, decodeBlockHeader, newBlockHeader, ticksAreWhole } from './headers.ts'
 import { corrupt, ioError, listSegments, readSegmentHeader, segmentPath } from './segment-files.ts'
 import { BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
-/** One read of the file: several of the largest blocks, and small enough to stay in L2 cache. */
-const BUFFER_BYTES = 1 * MIB
-assert(BUFFER_BYTES >= BLOCK_BYTES_MAX, 'the buffer holds a block')
+/** One read of the file: whole blocks, and small enough to stay in cache. */
+const WINDOW_BYTES = 4 * BLOCK_BYTES_MAX
 
 export interface JournalReaderOptions {
   /** Of the shard. */
@@ -42,16 +34,13 @@ export class JournalReader {
   epoch = 0
   readonly #directory: string
   readonly #durable: () => number
-  readonly #buffer = new HeaderBuffer(BUFFER_BYTES)
+  readonly #window = new FileWindow(WINDOW_BYTES)
   readonly #block = newBlockHeader()
   #fd: number | undefined
   #path = ''
   #segmentEpoch = 0
-  /** File offset of buffer.bytes[0], and how many bytes of the file follow it there. */
-  #bufferOffset = 0
-  #bufferSize = 0
-  /** Durable position before the buffer was read: blocks below it are final. */
-  #bufferDurable = 0
+  /** Durable position before the window was filled: blocks below it are final. */
+  #windowDurable = 0
   /** File offset of the block that holds `seq`, or of the one that will. */
   #blockOffset = 0
   /** End of the block at #blockOffset once its ticks were verified; 0 before. */
@@ -93,93 +82,69 @@ export class JournalReader {
 
   /** Copies what fits of the open block. */
   #copy(out: TickBatch): void {
-    const block = this.#block
-    const end = Math.min(this.#blockEndSeq, this.#bufferDurable)
+    const { firstSeq, tickCount } = this.#block
+    const end = Math.min(this.#blockEndSeq, this.#windowDurable)
     const count = Math.min(end - this.seq, out.capacity - out.count)
-    const ticks = this.#blockOffset - this.#bufferOffset + BLOCK_HEADER_BYTES
-    const start = ticks + (this.seq - block.firstSeq) * TICK_BYTES
-    const bytes = this.#buffer.bytes.subarray(start, start + count * TICK_BYTES)
+    const ticks = this.#window.index(this.#blockOffset) + BLOCK_HEADER_BYTES
+    const start = ticks + (this.seq - firstSeq) * TICK_BYTES
+    const bytes = this.#window.buffer.bytes.subarray(start, start + count * TICK_BYTES)
     out.bytes.set(bytes, out.count * TICK_BYTES)
     out.count += count
     this.seq += count
-    if (this.seq === block.firstSeq + block.tickCount) {
-      this.#blockOffset += blockBytes(block.tickCount)
+    if (this.seq === firstSeq + tickCount) {
+      this.#blockOffset += blockBytes(tickCount)
       this.#blockEndSeq = 0
     }
   }
 
   /** Makes the verified block that holds `seq` current. False when `seq` is not durable yet. */
   #openBlock(): boolean {
-    if (this.seq >= this.#bufferDurable) {
-      if (this.seq >= this.#durable()) return false
-      // What lies in the buffer behind the old durable position may have changed since.
-      this.#bufferSize = 0
+    if (this.seq >= this.#windowDurable) {
+      const durable = this.#durable()
+      if (this.seq >= durable) return false
+      // What the window holds behind the old durable position may have changed since.
+      this.#window.forget()
+      this.#windowDurable = durable
       this.#blockEndSeq = 0
     }
     if (this.#blockEndSeq > 0) return true
     if (this.#fd === undefined) this.#openSegment(this.#segmentOf(this.seq))
-    for (;;) {
-      this.#load()
+    while (!this.#isBlockOfSeq()) {
       const { tickCount, firstSeq } = this.#block
       if (tickCount === 0) this.#openSegment(firstSeq)
-      else if (firstSeq + tickCount > this.seq) break
       else this.#blockOffset += blockBytes(tickCount)
     }
     this.#verify()
     return true
   }
 
-  /** Decodes the header at #blockOffset, with the whole block in the buffer if it holds `seq`. */
-  #load(): void {
-    let at = this.#blockOffset - this.#bufferOffset
-    let refilled = false
-    if (at + BLOCK_HEADER_BYTES > this.#bufferSize) {
-      this.#fill()
-      refilled = true
-      at = 0
-    }
+  /** Decodes the header at #blockOffset. True when the block holds `seq`. */
+  #isBlockOfSeq(): boolean {
     const block = this.#block
-    let fault = ''
-    if (at + BLOCK_HEADER_BYTES > this.#bufferSize) fault = 'the file ends before it'
-    else fault = decodeBlockHeader(this.#buffer, at, block)
-    if (fault !== '') this.#fail(fault, this.seq, this.#bufferDurable)
+    const isThere = this.#window.bring(this.#blockOffset, BLOCK_HEADER_BYTES)
+    if (!isThere) this.#fail('the file ends before it', this.seq, this.#windowDurable)
+    const { buffer } = this.#window
+    const fault = decodeBlockHeader(buffer, this.#window.index(this.#blockOffset), block)
+    if (fault !== '') this.#fail(fault, this.seq, this.#windowDurable)
     // A seal that names its own segment would have us open it for ever.
     const isLoop = block.tickCount === 0 && this.#blockOffset === SEGMENT_HEADER_BYTES
     if (block.epoch !== this.#segmentEpoch || block.firstSeq > this.seq || isLoop) {
-      this.#fail('it belongs elsewhere', this.seq, this.#bufferDurable)
+      this.#fail('it belongs elsewhere', this.seq, this.#windowDurable)
     }
-    const isWanted = block.firstSeq + block.tickCount > this.seq
-    if (isWanted && at + blockBytes(block.tickCount) > this.#bufferSize && !refilled) this.#fill()
+    return block.firstSeq + block.tickCount > this.seq
   }
 
   #verify(): void {
     const block = this.#block
-    const at = this.#blockOffset - this.#bufferOffset
     const end = block.firstSeq + block.tickCount
-    if (at + blockBytes(block.tickCount) > this.#bufferSize) {
+    if (!this.#window.bring(this.#blockOffset, blockBytes(block.tickCount))) {
       this.#fail('the file ends within it', block.firstSeq, end)
     }
-    if (!ticksAreWhole(this.#buffer.bytes, at, block)) {
+    const { bytes } = this.#window.buffer
+    if (!ticksAreWhole(bytes, this.#window.index(this.#blockOffset), block)) {
       this.#fail('the checksum of its records is wrong', block.firstSeq, end)
     }
     this.#blockEndSeq = end
-  }
-
-  /** Reads from #blockOffset on. */
-  #fill(): void {
-    this.#bufferDurable = this.#durable()
-    this.#bufferOffset = this.#blockOffset
-    try {
-      this.#bufferSize = readSync(
-        this.#fd as number,
-        this.#buffer.bytes,
-        0,
-        BUFFER_BYTES,
-        this.#bufferOffset,
-      )
-    } catch (thrown) {
-      throw ioError(`cannot read ${this.#path}`, thrown)
-    }
   }
 
   /** First sequence of the segment that holds `seq`. */
@@ -187,14 +152,12 @@ export class JournalReader {
     const segments = listSegments(this.#directory)
     const first = segments.findLast((firstSeq) => firstSeq <= seq)
     if (first !== undefined) return first
-    throw this.#missing(seq, segments[0] ?? this.#durable())
+    throw this.#missing(seq, segments[0] ?? this.#windowDurable)
   }
 
   #openSegment(firstSeq: number): void {
     this.close()
     this.#path = segmentPath(this.#directory, firstSeq)
-    this.#blockOffset = SEGMENT_HEADER_BYTES
-    this.#bufferSize = 0
     try {
       this.#fd = openSync(this.#path, 'r')
     } catch (thrown) {
@@ -202,9 +165,11 @@ export class JournalReader {
         throw ioError(`cannot open ${this.#path}`, thrown)
       }
       const next = listSegments(this.#directory).find((seq) => seq > firstSeq)
-      throw this.#missing(this.seq, next ?? this.#durable())
+      throw this.#missing(this.seq, next ?? this.#windowDurable)
     }
-    const header = readSegmentHeader(this.#fd)
+    this.#window.attach(this.#fd, this.#path)
+    this.#blockOffset = SEGMENT_HEADER_BYTES
+    const header = readSegmentHeader(this.#fd, this.#path)
     if (typeof header === 'string') {
       throw corrupt(`${this.#path}: the segment header is unusable: ${header}`)
     }

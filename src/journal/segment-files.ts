@@ -10,6 +10,17 @@ import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 const NAME_DIGITS = 15
 const SEGMENT_NAME = /^(\d{15})\.seg$/
 
+/** A sealed segment. */
+export interface SegmentInfo {
+  readonly firstSeq: number
+  /** First sequence of the next segment. */
+  readonly endSeq: number
+  readonly epoch: number
+  readonly sizeBytes: number
+  /** When it was last written, ms since 1970 UTC. */
+  readonly closedMs: number
+}
+
 /** The directory of a shard within the state directory. */
 export function shardDirectory(stateDir: string, shard: number): string {
   return join(stateDir, 'journal', `shard-${shard}`)
@@ -40,9 +51,14 @@ export function listSegments(directory: string): number[] {
 }
 
 /** The header of an open segment, or what is wrong with it. */
-export function readSegmentHeader(fd: number): SegmentHeader | string {
+export function readSegmentHeader(fd: number, path: string): SegmentHeader | string {
   const buffer = new HeaderBuffer(SEGMENT_HEADER_BYTES)
-  const size = readSync(fd, buffer.bytes, 0, SEGMENT_HEADER_BYTES, 0)
+  let size = 0
+  try {
+    size = readSync(fd, buffer.bytes, 0, SEGMENT_HEADER_BYTES, 0)
+  } catch (thrown) {
+    throw ioError(`cannot read ${path}`, thrown)
+  }
   return size < SEGMENT_HEADER_BYTES ? `it has only ${size} bytes` : decodeSegmentHeader(buffer)
 }
 

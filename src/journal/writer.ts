@@ -1,0 +1,253 @@
+// Appends blocks of ticks to the newest segment of a shard, and makes them durable.
+//
+// One writev a block: the header from a small buffer, the ticks from where they lie (the ring's
+// shared memory), so nothing is copied on our side. A segment is opened by the first append that
+// needs one, and sealed when it is full: a segment gets its first block only after its predecessor
+// is sealed and durable.
+//
+// Failures: where the disk is full, what was written of the block is cut off and the error can be
+// retried; the writer is then as it was before the call. Anything else, above all a failed fsync
+// (after which the kernel may drop the unwritten pages and report success the next time), breaks
+// the writer for good: a new one starts from what is known to be durable.
+
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+} from 'node:fs'
+import { crc32 } from 'node:zlib'
+import type { Clock } from '../clock.ts'
+import { assert, TickdError } from '../errors.ts'
+import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
+import { TICK_BYTES } from '../tick/layout.ts'
+import {
+  blockBytes,
+  encodeBlockHeader,
+  encodeSegmentHeader,
+  HeaderBuffer,
+  newBlockHeader,
+} from './headers.ts'
+import { ioError, type SegmentInfo, segmentPath, syncDirectory } from './segment-files.ts'
+import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+
+/** The disk, quota or file limit is reached: it may pass. */
+const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE']
+const NOTHING = new Uint8Array(0)
+
+export interface JournalWriterOptions {
+  /** Of the shard; it exists and was recovered. */
+  directory: string
+  shard: number
+  epoch: number
+  /** Sequence of the first record to be appended: where recovery ended. */
+  nextSeq: number
+  /** A segment is sealed when the next block would bring it above this. */
+  segmentBytes: number
+  clock: Clock
+  /** Called when a segment was sealed. */
+  onSealed: (segment: SegmentInfo) => void
+}
+
+export class JournalWriter {
+  /** Sequence of the next record to be appended. */
+  nextSeq: number
+  /** Records below it are fsynced. append() moves it too, when it rolls to a new segment. */
+  durableSeq: number
+  /** Bytes appended since the last fsync. */
+  unsyncedBytes = 0
+  readonly #options: JournalWriterOptions
+  readonly #header = new HeaderBuffer(BLOCK_HEADER_BYTES)
+  readonly #block = newBlockHeader()
+  #fd: number | undefined
+  #path = ''
+  #segmentFirstSeq = 0
+  /** Bytes of the open segment, all of them whole blocks. */
+  #sizeBytes = 0
+  #broken: TickdError | undefined
+
+  constructor(options: JournalWriterOptions) {
+    assert(options.epoch > 0, 'an epoch was opened')
+    this.#options = options
+    this.nextSeq = options.nextSeq
+    this.durableSeq = options.nextSeq
+  }
+
+  /** Bytes of the open segment; 0 when there is none. */
+  get openBytes(): number {
+    return this.#fd === undefined ? 0 : this.#sizeBytes
+  }
+
+  /**
+   * Appends `count` ticks from `offset` of `bytes` as one block. Not durable before `sync()`.
+   * Throws JOURNAL_IO; with `canRetry`, nothing was appended and the same call may succeed later.
+   */
+  append(bytes: Uint8Array, offset: number, count: number): void {
+    assert(count > 0 && count <= JOURNAL_BLOCK_TICKS_MAX, 'a block has 1 … the limit of ticks')
+    this.#assertWhole()
+    const ticks = bytes.subarray(offset, offset + count * TICK_BYTES)
+    assert(ticks.length === count * TICK_BYTES, 'the ticks lie within the memory')
+    const isFull =
+      this.#sizeBytes + blockBytes(count) + BLOCK_HEADER_BYTES > this.#options.segmentBytes
+    if (this.#fd !== undefined && isFull && this.#hasBlocks()) this.#seal()
+    if (this.#fd === undefined) this.#openSegment()
+    this.#write(ticks, count)
+    this.nextSeq += count
+    this.unsyncedBytes += blockBytes(count)
+  }
+
+  /** Makes all that was appended durable. Throws JOURNAL_IO, after which the writer is broken. */
+  sync(): void {
+    this.#assertWhole()
+    if (this.durableSeq === this.nextSeq) return
+    this.#fdatasync()
+    this.durableSeq = this.nextSeq
+    this.unsyncedBytes = 0
+  }
+
+  /** Syncs, seals and closes. */
+  close(): void {
+    this.#assertWhole()
+    if (this.#fd === undefined) return
+    this.sync()
+    if (this.#hasBlocks()) this.#seal()
+    else this.abandon()
+  }
+
+  /** Closes the file as it is, for recovery to deal with. Never throws. */
+  abandon(): void {
+    const fd = this.#fd
+    this.#fd = undefined
+    this.#broken ??= new TickdError('JOURNAL_IO', `${this.#path}: the writer was abandoned`)
+    if (fd === undefined) return
+    try {
+      closeSync(fd)
+    } catch {
+      // Nothing depends on the outcome: what counts was fsynced, or will be cut off.
+    }
+  }
+
+  #hasBlocks(): boolean {
+    return this.#sizeBytes > SEGMENT_HEADER_BYTES
+  }
+
+  /** Writes one block (a seal when `count` is 0) at the end of the open segment. */
+  #write(ticks: Uint8Array, count: number): void {
+    const { clock, epoch } = this.#options
+    const block = this.#block
+    block.tickCount = count
+    block.firstSeq = this.nextSeq
+    block.epoch = epoch
+    block.durableSeq = this.durableSeq
+    block.ticksCrc = count === 0 ? 0 : crc32(ticks)
+    encodeBlockHeader(this.#header, block, nowNs(clock))
+    const sizeBytes = blockBytes(count)
+    let written = 0
+    try {
+      written = writevSync(this.#fd as number, [this.#header.bytes, ticks], this.#sizeBytes)
+    } catch (thrown) {
+      throw this.#undo(`cannot append to ${this.#path}`, thrown)
+    }
+    if (written < sizeBytes) {
+      const short = new TickdError('JOURNAL_IO', `only ${written} of ${sizeBytes} bytes went in`)
+      throw this.#undo(`cannot append to ${this.#path}: the disk is full`, short, true)
+    }
+    this.#sizeBytes += sizeBytes
+  }
+
+  /** Cuts a partial block off. The error to be thrown. */
+  #undo(what: string, thrown: unknown, isFull = isDiskFull(thrown)): TickdError {
+    try {
+      ftruncateSync(this.#fd as number, this.#sizeBytes)
+    } catch (second) {
+      return this.#break(`${what}, nor cut a partial block off`, second)
+    }
+    return isFull ? ioError(what, thrown, true) : this.#break(what, thrown)
+  }
+
+  #fdatasync(): void {
+    try {
+      fdatasyncSync(this.#fd as number)
+    } catch (thrown) {
+      throw this.#break(`cannot fsync ${this.#path}`, thrown)
+    }
+  }
+
+  /** Syncs the segment, then seals and closes it. The seal says that all before it was durable. */
+  #seal(): void {
+    this.sync()
+    this.#write(NOTHING, 0)
+    this.#fdatasync()
+    const { clock, epoch, onSealed } = this.#options
+    const fd = this.#fd as number
+    this.#fd = undefined
+    closeSync(fd)
+    clock.read()
+    onSealed({
+      firstSeq: this.#segmentFirstSeq,
+      endSeq: this.nextSeq,
+      epoch,
+      sizeBytes: this.#sizeBytes,
+      closedMs: clock.sec * 1000,
+    })
+  }
+
+  /** Creates the next segment; its header and its name are durable before it gets a block. */
+  #openSegment(): void {
+    const { directory, shard, epoch, clock } = this.#options
+    this.#path = segmentPath(directory, this.nextSeq)
+    const header = { shard, epoch, firstSeq: this.nextSeq, createdNs: nowNs(clock) }
+    const bytes = encodeSegmentHeader(header)
+    let isCreated = false
+    try {
+      this.#fd = openSync(this.#path, 'wx', 0o640)
+      isCreated = true
+      const written = writeSync(this.#fd, bytes, 0, bytes.length, 0)
+      if (written < bytes.length) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
+      fsyncSync(this.#fd)
+      syncDirectory(directory)
+    } catch (thrown) {
+      const isFull = isDiskFull(thrown) && (!isCreated || this.#discardSegment())
+      if (isFull) throw ioError(`cannot create ${this.#path}`, thrown, true)
+      throw this.#break(`cannot create ${this.#path}`, thrown)
+    }
+    this.#segmentFirstSeq = this.nextSeq
+    this.#sizeBytes = SEGMENT_HEADER_BYTES
+  }
+
+  /** Removes a segment whose creation failed. False when that fails too. */
+  #discardSegment(): boolean {
+    const fd = this.#fd as number
+    this.#fd = undefined
+    try {
+      closeSync(fd)
+      unlinkSync(this.#path)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #break(what: string, thrown: unknown): TickdError {
+    this.#broken = ioError(what, thrown)
+    return this.#broken
+  }
+
+  #assertWhole(): void {
+    if (this.#broken !== undefined) throw this.#broken
+  }
+}
+
+function isDiskFull(thrown: unknown): boolean {
+  return FULL_CODES.includes((thrown as NodeJS.ErrnoException).code)
+}
+
+/** Wall time in ns since 1970 UTC. BigInt: once a block, never once a tick. */
+function nowNs(clock: Clock): bigint {
+  clock.read()
+  return BigInt(clock.sec) * 1_000_000_000n + BigInt(clock.nsec)
+}
