@@ -138,9 +138,16 @@ export class FrameRingProducer extends FrameRing {
 }
 
 export class FrameRingConsumer extends FrameRing {
+  /** Position of the next frame to poll: at or ahead of the shared consumer position. */
   #position: number
   #producerSeen: number
   #size = 0
+  /** The frame that was begun last, and how often. Mirrors the shared words. */
+  #begunPosition: number
+  #begunCount: number
+  /** The frame in whose work our predecessor ended, and how often; count 0 = none, or passed. */
+  readonly #suspectPosition: number
+  #suspectCount: number
   readonly #bell: Doorbell | undefined
   /** The frame that `poll` found: header fields, and payload = bytes[start, end). */
   readonly meta: FrameMeta = {
@@ -156,13 +163,28 @@ export class FrameRingConsumer extends FrameRing {
 
   constructor(memory: SharedArrayBuffer, producerBell?: Doorbell) {
     super(memory)
-    // Our own last value: a restarted consumer takes the frame again that it had not released.
+    // Our own last value: a restarted consumer takes the frames again that it had not released.
     this.#position = Atomics.load(this.words, FRAME_WORD.consumerPosition)
     this.#producerSeen = this.#position
+    // Left by our predecessor, which has ended: nobody writes it now.
+    this.#begunPosition = Atomics.load(this.words, FRAME_WORD.attemptPosition)
+    // As above.
+    this.#begunCount = Atomics.load(this.words, FRAME_WORD.attemptCount)
+    this.#suspectPosition = this.#begunPosition
+    this.#suspectCount = this.#begunCount
+    this.#clearSuspect()
     this.#bell = producerBell
   }
 
-  /** Looks at the oldest frame. False when the ring is empty. Repeating it changes nothing. */
+  /**
+   * True after a crash, up to and including the frame in whose work it happened. Until then frames
+   * must be released one by one, so that each has its own count of attempts.
+   */
+  get recovering(): boolean {
+    return this.#suspectCount > 0
+  }
+
+  /** Looks at the oldest frame that is not kept. False when there is none. May be repeated. */
   poll(): boolean {
     if (this.#position === this.#producerSeen) {
       // Pairs with the store in tryWrite(): all bytes below it are visible. Stale = empty for now.
@@ -180,14 +202,25 @@ export class FrameRingConsumer extends FrameRing {
     return true
   }
 
-  /** Gives the polled frame's bytes back to the producer. */
-  release(): void {
-    assert(this.#size > 0, 'release follows a successful poll')
+  /** Moves on to the next frame; the polled one stays on the ring, its bytes valid, until release. */
+  keep(): void {
+    assert(this.#size > 0, 'keep follows a successful poll')
     this.#position = (this.#position + this.#size) | 0
     this.#size = 0
-    // After our last read of the frame: pairs with the load in #hasRoom().
+  }
+
+  /** Gives the bytes of all kept frames back to the producer. */
+  releaseKept(): void {
+    // After our last read of the frames: pairs with the load in #hasRoom().
     Atomics.store(this.words, FRAME_WORD.consumerPosition, this.#position)
+    this.#clearSuspect()
     if (this.#bell !== undefined) this.#bell.ring()
+  }
+
+  /** Gives the polled frame, and any kept before it, back to the producer. */
+  release(): void {
+    this.keep()
+    this.releaseKept()
   }
 
   /**
@@ -196,16 +229,24 @@ export class FrameRingConsumer extends FrameRing {
    */
   beginAttempt(): number {
     const { words } = this
+    let count = 1
+    if (this.#position === this.#begunPosition) count = this.#begunCount + 1
+    else if (this.recovering && this.#position === this.#suspectPosition) {
+      count = this.#suspectCount + 1
+    }
+    this.#begunPosition = this.#position
+    this.#begunCount = count
     // Written by the consumer's thread only (or its successor): atomics for visibility across a
-    // restart, not for exclusion.
-    const same = Atomics.load(words, FRAME_WORD.attemptPosition) === this.#position
-    // As above; a position repeats only after 4 GiB, when the count has long been set anew.
-    const count = same ? Atomics.load(words, FRAME_WORD.attemptCount) + 1 : 1
-    // As above.
+    // restart, not for exclusion. A position repeats only after 4 GiB, long begun anew.
     Atomics.store(words, FRAME_WORD.attemptPosition, this.#position)
     // As above.
     Atomics.store(words, FRAME_WORD.attemptCount, count)
     return count
+  }
+
+  /** Forgets the suspect once it lies behind us: its position will come again. */
+  #clearSuspect(): void {
+    if (((this.#suspectPosition - this.#position) | 0) < 0) this.#suspectCount = 0
   }
 
   #readHeader(offset: number): void {

@@ -14,6 +14,9 @@ import { TICK_BYTES } from '../tick/layout.ts'
 import type { Doorbell } from './doorbell.ts'
 import { cursorWord, TICK_RING_DATA_OFFSET, TICK_RING_WORD } from './tick-ring-layout.ts'
 
+/** Reads that were overrun while they copied, before a lapper leaves it to its next call. */
+const ATTEMPTS_MAX = 7
+
 class TickRing {
   protected readonly words: Int32Array
   readonly bytes: Uint8Array
@@ -35,6 +38,7 @@ export class TickRingProducer extends TickRing {
   /** Sequence of the next record. */
   seq: number
   #position: number
+  #claimed: number
   #limitSeen: number
   readonly #cursors: readonly number[]
   readonly #bells: readonly Doorbell[]
@@ -50,7 +54,10 @@ export class TickRingProducer extends TickRing {
     this.#cursors = gatingSlots.map(cursorWord)
     this.#bells = bells
     this.#position = this.published()
-    // A restarted producer goes on where its predecessor published, within 2^31 of firstSeq.
+    // A predecessor that ended between claim and publication has spoilt the slots it claimed: the
+    // claim stands, and is never moved back.
+    this.#claimed = Atomics.load(this.words, TICK_RING_WORD.claimed)
+    // A restarted producer goes on where its predecessor published, within 2^32 of firstSeq.
     this.seq = firstSeq + ((this.#position - ((firstSeq % 2 ** 32) | 0)) >>> 0)
     this.#limitSeen = this.#slowest()
   }
@@ -71,9 +78,14 @@ export class TickRingProducer extends TickRing {
       if (this.available() < count) return -1
     }
     const next = (this.#position + count) | 0
+    if (((next - this.#claimed) | 0) > 0) this.#claimed = next
     // Before the first byte is written: a lapping reader that copied these slots sees that they
     // were taken. Pairs with the load after the copy in TickRingLapper.read().
-    Atomics.store(this.words, TICK_RING_WORD.claimed, next)
+    Atomics.store(this.words, TICK_RING_WORD.claimed, this.#claimed)
+    // Keeps the plain writes below from being seen before that store: a store alone does not, on
+    // processors of weak order; a load after it does. Never stale: we are the only writer.
+    const claimed = Atomics.load(this.words, TICK_RING_WORD.claimed)
+    assert(claimed === this.#claimed, 'a tick ring has one producer')
     const slot = this.#position & (this.capacity - 1)
     const first = Math.min(count, this.capacity - slot)
     const start = from * TICK_BYTES
@@ -152,6 +164,7 @@ export class TickRingLapper extends TickRing {
   /** Records overrun before they could be read, in total. */
   lostCount = 0
   #position: number
+  readonly #fence = new Int32Array(new SharedArrayBuffer(4))
 
   /** Starts at the next record to be published. `firstSeq` as for TickRingConsumer. */
   constructor(memory: SharedArrayBuffer, firstSeq: number) {
@@ -172,27 +185,38 @@ export class TickRingLapper extends TickRing {
    */
   read(out: TickBatch): number {
     let count = Math.min(this.lag(), out.capacity)
-    // One retry is enough: after a lap we restart half a ring behind the producer.
-    for (let attempt = 0; attempt < 8; attempt++) {
-      if (count === 0) break
+    // One retry is enough unless the producer takes half a ring while we copy a batch.
+    for (let attempt = 0; count > 0; attempt++) {
       this.#copy(out, count)
-      // Pairs with the store before the copy in publish(): had the producer claimed any of the
-      // slots that we read, claimed - position would exceed the capacity now.
-      const claimed = Atomics.load(this.words, TICK_RING_WORD.claimed)
-      const overrun = ((claimed - this.#position) | 0) - this.capacity
-      if (overrun <= 0) break
-      const skip = overrun + this.capacity / 2
-      this.#position = (this.#position + skip) | 0
-      this.seq += skip
-      this.lostCount += skip
-      count = Math.max(0, Math.min(this.lag(), out.capacity))
-      if (attempt === 7) count = 0
+      if (!this.#overrun()) break
+      count = attempt < ATTEMPTS_MAX ? Math.min(this.lag(), out.capacity) : 0
     }
     const seq = this.seq
     out.count = count
     this.#position = (this.#position + count) | 0
     this.seq += count
     return seq
+  }
+
+  /**
+   * True when the producer has taken slots from `#position` on since they were published: they are
+   * then counted as lost, with as many more as put us half a ring behind the producer.
+   */
+  #overrun(): boolean {
+    // Keeps the plain reads of the copy from being made after the load below, on processors of
+    // weak order: a store of our own between them does.
+    Atomics.store(this.#fence, 0, 0)
+    // Pairs with the store before the copy in publish(): had the producer claimed any of the
+    // slots that we read, claimed - position would exceed the capacity now.
+    const claimed = Atomics.load(this.words, TICK_RING_WORD.claimed)
+    const overrun = ((claimed - this.#position) | 0) - this.capacity
+    if (overrun <= 0) return false
+    // Not beyond what is published: a claim of more than half a ring may be under way.
+    const skip = Math.min(overrun + this.capacity / 2, this.lag())
+    this.#position = (this.#position + skip) | 0
+    this.seq += skip
+    this.lostCount += skip
+    return true
   }
 
   #copy(out: TickBatch, count: number): void {
