@@ -1,0 +1,225 @@
+// The daemon as a whole: what is started, in which order, and how it is stopped again.
+//
+//   state directory, lock → listeners free? → PostgreSQL → Redis → journals recovered → shared
+//   memory → threads → agents, readers before writers. Stopping undoes it from the far end. If any
+//   step fails, all before it is undone: nothing is left half-started.
+
+import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { resolveStateDir } from './config/load.ts'
+import type { Config } from './config/schema.ts'
+import { StateLock } from './config/state-lock.ts'
+import { TickdError } from './errors.ts'
+import { openJournal } from './journal/open.ts'
+import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
+import { createLog, type Log, type LogFormat } from './ops/log.ts'
+import { StatusLine, type StatusTotals } from './ops/status-line.ts'
+import { POSITION } from './pipeline.ts'
+import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
+import { type RedisServer, startRedis } from './storage/redis/server.ts'
+import { planThreads } from './threads/plan.ts'
+import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
+import { createSharedMemory, type ShardStart, Shared } from './threads/shared-memory.ts'
+import { Supervisor } from './threads/supervisor.ts'
+import { InstrumentLog } from './tick/instrument-log.ts'
+import { VERSION } from './version.ts'
+
+const STATUS_MS = 1000
+
+export class Daemon {
+  readonly #config: Config
+  readonly #log: Log
+  readonly #logFormat: LogFormat
+  readonly #fatal = Promise.withResolvers<never>()
+  readonly #listeners = new Map<string, string>()
+  #lock: StateLock | undefined
+  #postgres: PostgresServer | undefined
+  #redis: RedisServer | undefined
+  #supervisor: Supervisor | undefined
+  #status: NodeJS.Timeout | undefined
+
+  constructor(config: Config) {
+    this.#config = config
+    const auto = process.stderr.isTTY ? 'text' : 'json'
+    this.#logFormat = config.log.format === 'auto' ? auto : config.log.format
+    this.#log = createLog('main', config.log.level, this.#logFormat)
+    this.#fatal.promise.catch(() => {})
+  }
+
+  /** Rejects with the reason when the daemon cannot go on. Never resolves. */
+  get fatal(): Promise<never> {
+    return this.#fatal.promise
+  }
+
+  /** Resolves when all agents run. Throws a TickdError; `stop` must follow in either case. */
+  async start(): Promise<void> {
+    const paths = statePaths(resolveStateDir(this.#config))
+    this.#lock = StateLock.acquire(paths.state)
+    this.#log.info({ version: VERSION, state: paths.state, pid: process.pid }, 'starting')
+    await this.#checkListeners()
+    this.#postgres = await startPostgres(this.#config.postgres, paths.postgres, this.#log)
+    this.#redis = await startRedis(this.#config.redis, paths.redis, this.#log)
+    const runtime: Runtime = {
+      config: this.#config,
+      paths,
+      logFormat: this.#logFormat,
+      postgresUrl: this.#postgres?.url ?? '',
+      redisUrl: this.#redis?.url ?? '',
+      session: randomUUID(),
+    }
+    await this.#startThreads(runtime, this.#openJournals(paths))
+    this.#announce(runtime)
+  }
+
+  /** Stops what was started, in order. Returns the roles that could not be drained in time. */
+  async stop(): Promise<string[]> {
+    clearInterval(this.#status)
+    const startedMs = performance.now()
+    if (this.#supervisor !== undefined) this.#log.info({}, 'stopping: draining in order')
+    const late = (await this.#supervisor?.stop(this.#config.drain_ms)) ?? []
+    if (late.length > 0) this.#log.error({ late }, 'not drained in time')
+    await this.#redis?.stop()
+    await this.#postgres?.stop()
+    this.#lock?.release()
+    if (this.#supervisor !== undefined) {
+      const ms = Math.round(performance.now() - startedMs)
+      this.#log.info({ ms, drained: late.length === 0 }, 'stopped')
+    }
+    return late
+  }
+
+  /** Binds each listener's address for a moment: a clear error before anything else is started. */
+  async #checkListeners(): Promise<void> {
+    const wanted: [option: string, host: string, port: number][] = [
+      ['serve.listen', this.#config.serve.listen.host, this.#config.serve.listen.port],
+    ]
+    for (const source of this.#config.sources) {
+      if (source.type !== 'tcp') continue
+      wanted.push([`sources: ${source.name}: listen`, source.listen.host, source.listen.port])
+    }
+    for (const [option, host, port] of wanted) await probe(option, host, port)
+  }
+
+  #openJournals(paths: StatePaths): ShardStart[] {
+    return Array.from({ length: this.#config.shards }, (_, shard) => {
+      const directory = join(paths.journal, `shard-${shard}`)
+      mkdirSync(directory, { recursive: true })
+      const start = openJournal(directory, shard, this.#config.journal)
+      this.#log.info({ shard, ...start }, 'journal open')
+      return start
+    })
+  }
+
+  async #startThreads(runtime: Runtime, starts: readonly ShardStart[]): Promise<void> {
+    const off = { postgres: runtime.postgresUrl === '', redis: runtime.redisUrl === '' }
+    const threads = planThreads(this.#config, availableParallelism(), off)
+    const memory = createSharedMemory(this.#config, threads, starts)
+    new InstrumentLog(runtime.paths.instruments).load(memory.instruments, INSTRUMENTS_MAX)
+    const shared = new Shared(memory)
+    starts.forEach((_, shard) => {
+      // Until PostgreSQL's own position is known it holds back every segment; when off, none.
+      shared.position(shard, POSITION.postgres).store(off.postgres ? SEQ_MAX : 0)
+    })
+    this.#supervisor = new Supervisor({
+      runtime,
+      threads,
+      memory,
+      log: this.#log,
+      onFatal: (error) => this.#fatal.reject(error),
+      onListening: (name, address) => {
+        this.#listeners.set(name, address)
+        this.#log.info({ name, address }, 'listening')
+      },
+    })
+    await this.#supervisor.start()
+    if (this.#logFormat === 'text') this.#startStatus(shared)
+  }
+
+  #announce(runtime: Runtime): void {
+    const http = `http://${this.#listeners.get('serve') ?? ''}`
+    const where = {
+      http,
+      feed: `${http.replace('http', 'ws')}/v1/feed`,
+      postgres: this.#postgres?.printUrl ?? '',
+      redis: this.#redis?.printUrl ?? '',
+      state: runtime.paths.state,
+    }
+    if (this.#redis === undefined && this.#config.redis.mode === 'auto') {
+      this.#log.warn({}, 'no redis-server binary found: the cache of latest values is off')
+    }
+    this.#log.info(where, 'ready')
+    if (this.#logFormat === 'text') process.stderr.write(banner(where, this.#listeners))
+  }
+
+  #startStatus(shared: Shared): void {
+    const line = new StatusLine()
+    this.#status = setInterval(() => {
+      const text = line.next(totals(this.#config, shared), performance.now())
+      if (text !== '') process.stderr.write(`${new Date().toTimeString().slice(0, 8)} ${text}\n`)
+    }, STATUS_MS)
+  }
+}
+
+function totals(config: Config, shared: Shared): StatusTotals {
+  const sum: StatusTotals = {
+    records: 0,
+    durable: 0,
+    stored: 0,
+    subscribers: shared.counters('serve').get('subscribers'),
+    delivered: shared.counters('serve').get('records_delivered'),
+    refused: 0,
+  }
+  for (const { name } of config.sources) {
+    const decode = shared.counters('decode', name)
+    sum.records += decode.get('records_accepted')
+    sum.refused += decode.get('messages') - decode.get('messages_decoded')
+    for (const counter of decode.names) {
+      if (counter.startsWith('ignored_')) sum.refused -= decode.get(counter)
+    }
+    sum.refused += decode.get('records_quarantined')
+    sum.refused += shared.counters('source', name).get('frames_dropped')
+  }
+  shared.memory.shards.forEach((_, shard) => {
+    const durable = shared.position(shard, POSITION.durable).load()
+    sum.durable += durable
+    sum.stored += Math.min(durable, shared.position(shard, POSITION.postgres).load())
+  })
+  return sum
+}
+
+function banner(
+  where: { http: string; feed: string; postgres: string; redis: string; state: string },
+  listeners: ReadonlyMap<string, string>,
+): string {
+  const rows: [string, string][] = [
+    ['status page', where.http],
+    ['feed', where.feed],
+    ['PostgreSQL', where.postgres === '' ? 'off' : `psql '${where.postgres}'`],
+    ['Redis', where.redis === '' ? 'off' : `redis-cli ${where.redis}`],
+  ]
+  for (const [name, address] of listeners) if (name !== 'serve') rows.push([name, address])
+  rows.push(['state', where.state], ['stop', 'Ctrl-C'])
+  return `\n${rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`).join('\n')}\n\n`
+}
+
+async function probe(option: string, host: string, port: number): Promise<void> {
+  const server = createServer()
+  const bound = Promise.withResolvers<void>()
+  server.once('error', bound.reject)
+  server.listen({ host, port, exclusive: true }, bound.resolve)
+  try {
+    await bound.promise
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    const why = code === 'EADDRINUSE' ? 'is already in use' : `cannot be bound (${code})`
+    throw new TickdError(
+      'ADDRESS_IN_USE',
+      `${option}: ${host}:${port} ${why}; stop what uses it or choose another address`,
+      { cause: error },
+    )
+  }
+  await new Promise((resolve) => server.close(resolve))
+}
