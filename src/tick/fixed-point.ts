@@ -22,6 +22,10 @@ export const PARSE_OVERFLOW = 3
 const BILLION = 1_000_000_000
 const SPLIT_A_MAX = 9_223_372_036
 const SPLIT_B_MAX_AT_A_MAX = 854_775_807
+/** A double takes one more decimal digit exactly while it is below this. */
+const WHOLE_EXACT_BELOW = 9e14
+/** From this scale on, an integer part of sixteen digits overflows anyway. */
+const WIDE_DECIMALS = 4
 const POW10: readonly number[] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
 
 /** An i64 taken apart: ±(a x 1e9 + b). Reused by callers; never allocated per record. */
@@ -139,12 +143,14 @@ export function parseDecimal(
   if (negative) at++
   let whole = 0
   const wholeStart = at
-  // Seventeen digits could lose exactness; the overflow test below refuses them long before.
   for (; at < end; at++) {
     const digit = (bytes[at] as number) - 0x30
     if (digit < 0 || digit > 9) break
-    if (whole < 1e15) whole = whole * 10 + digit
-    else return overflowOrSyntax(bytes, at, end)
+    if (whole >= WHOLE_EXACT_BELOW) {
+      if (decimals >= WIDE_DECIMALS) return overflowOrSyntax(bytes, at, end)
+      return parseWide(bytes, start, end, decimals, words, index)
+    }
+    whole = whole * 10 + digit
   }
   if (at === wholeStart) return PARSE_SYNTAX
   let fraction = 0
@@ -219,6 +225,40 @@ export function parseInteger(
   if (a === SPLIT_A_MAX && b > SPLIT_B_MAX_AT_A_MAX) return PARSE_OVERFLOW
   writeSplit(words, index, negative, a, b)
   return PARSE_OK
+}
+
+const wide = new Uint8Array(64)
+
+/** As parseDecimal, for integer parts beyond 2^53: writes the digits out at scale, without point. */
+function parseWide(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  decimals: number,
+  words: Int32Array,
+  index: number,
+): number {
+  let length = 0
+  let at = start
+  if (bytes[at] === 0x2d) wide[length++] = bytes[at++] as number
+  while (at < end && bytes[at] === 0x30) at++
+  for (; at < end && bytes[at] !== 0x2e; at++) {
+    // So many digits cannot fit, whatever follows.
+    if (length === wide.length - decimals) return overflowOrSyntax(bytes, at, end)
+    wide[length++] = bytes[at] as number
+  }
+  if (at < end && ++at === end) return PARSE_SYNTAX
+  const fractionEnd = at + decimals
+  let surplus = false
+  for (; at < end; at++) {
+    const digit = (bytes[at] as number) - 0x30
+    if (digit < 0 || digit > 9) return PARSE_SYNTAX
+    if (at < fractionEnd) wide[length++] = digit + 0x30
+    else if (digit !== 0) surplus = true
+  }
+  if (surplus) return PARSE_TOO_MANY_DECIMALS
+  for (; at < fractionEnd; at++) wide[length++] = 0x30
+  return parseInteger(wide, 0, length, words, index)
 }
 
 /** A number too long to hold is an overflow only if the rest of it is a number at all. */
