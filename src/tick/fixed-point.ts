@@ -245,7 +245,9 @@ function parseWide(
   for (; at < end && bytes[at] !== 0x2e; at++) {
     // So many digits cannot fit, whatever follows.
     if (length === wide.length - decimals) return overflowOrSyntax(bytes, at, end)
-    wide[length++] = bytes[at] as number
+    const digit = (bytes[at] as number) - 0x30
+    if (digit < 0 || digit > 9) return PARSE_SYNTAX
+    wide[length++] = digit + 0x30
   }
   if (at < end && ++at === end) return PARSE_SYNTAX
   const fractionEnd = at + decimals
