@@ -78,6 +78,16 @@ export class Runner {
     return work
   }
 
+  /** Longest sleep that suits every agent here, milliseconds. */
+  idleMsMax(): number {
+    let idleMs = IDLE_MS_MAX
+    for (const { agent } of this.#seats) {
+      const wantedMs = agent?.idleMsMax?.()
+      if (wantedMs !== undefined && wantedMs < idleMs) idleMs = wantedMs
+    }
+    return idleMs
+  }
+
   /** Runs until all agents are closed. */
   async run(): Promise<void> {
     // A pending waitAsync does not keep the event loop alive: a timer must.
@@ -103,8 +113,9 @@ export class Runner {
       bell.prepare()
       // The second look: whatever was published before prepare() is seen here.
       if (this.turn() === 0) {
-        if (blocking) bell.wait(IDLE_MS_MAX)
-        else await bell.waitAsync(IDLE_MS_MAX)
+        const idleMs = this.idleMsMax()
+        if (blocking) bell.wait(idleMs)
+        else await bell.waitAsync(idleMs)
       }
       bell.wake()
     }

@@ -2,7 +2,7 @@ import t from 'tap'
 import { SimulatedClock } from '../../../src/clock.ts'
 import { silentLog } from '../../../src/ops/log.ts'
 import { Doorbell } from '../../../src/ring/doorbell.ts'
-import type { Agent } from '../../../src/threads/agent.ts'
+import { type Agent, IDLE_MS_MAX } from '../../../src/threads/agent.ts'
 import { COMMAND, Lifecycle, STATE } from '../../../src/threads/lifecycle.ts'
 import { Runner } from '../../../src/threads/runner.ts'
 
@@ -10,7 +10,7 @@ import { Runner } from '../../../src/threads/runner.ts'
 class ScriptedAgent implements Agent {
   readonly roleName = 'scripted'
   readonly calls: string[]
-  readonly script: { throwAt?: string; work: number; drained: boolean }
+  readonly script: { throwAt?: string; work: number; drained: boolean; idleMs?: number }
 
   constructor(calls: string[], script: ScriptedAgent['script']) {
     this.calls = calls
@@ -29,6 +29,10 @@ class ScriptedAgent implements Agent {
   doWork(): number {
     this.#call('work')
     return this.script.work
+  }
+
+  idleMsMax(): number {
+    return this.script.idleMs ?? IDLE_MS_MAX
   }
 
   drain(): boolean {
@@ -149,4 +153,12 @@ t.test('the supervisor waits for a state, and not longer than its deadline', asy
   lifecycle.state = STATE.running
   t.equal(await wait, STATE.running)
   t.equal(await lifecycle.waitState([STATE.closed], 5), STATE.running)
+})
+
+t.test('the thread sleeps no longer than the most impatient agent allows', async (t) => {
+  const { lifecycle, runner } = setUp({ work: 0, drained: true, idleMs: 2 })
+  t.equal(runner.idleMsMax(), IDLE_MS_MAX, 'nobody is seated yet')
+  lifecycle.command = COMMAND.run
+  runner.turn()
+  t.equal(runner.idleMsMax(), 2)
 })
