@@ -40,6 +40,20 @@ export const INSTRUMENT_NAME_BYTES_MAX = 84
 /** Journal: ticks in one checksummed block. */
 export const JOURNAL_BLOCK_TICKS_MAX = 4096
 
+/** Partitions one transaction may touch: each costs locks, of which PostgreSQL has about 6,400. */
+export const PARTITIONS_PER_TRANSACTION_MAX = 64
+/** Partitions of one store: eleven years of trades, or of several kinds; then the default one. */
+export const PARTITIONS_MAX = 4096
+/** Event times further ahead than this go to the default partition. */
+export const PARTITION_DAYS_AHEAD_MAX = 366
+/** Waits of a store between attempts to reach its database: doubled from first to second. */
+export const STORE_RETRY_MS_MIN = 100
+export const STORE_RETRY_MS_MAX = 10_000
+/** A database that answers nothing for so long is given up, and connected anew. */
+export const STORE_STALL_MS_MAX = 60_000
+/** Latest values in one Redis pipeline: bounds the memory of a flush, about 10 MB. */
+export const REDIS_PIPELINE_VALUES_MAX = 10_000
+
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64
 /** Agents of one daemon. */

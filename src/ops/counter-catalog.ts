@@ -88,6 +88,8 @@ export const COUNTER_CATALOG = {
     failures: counter('Transactions that failed and were tried again'),
     partitions: counter('Partitions created'),
     instruments: counter('Instruments written'),
+    records_lost: counter('Records that left the journal before they could be stored'),
+    stored_seq: gauge('Next sequence to store'),
     connected: gauge('1 while connected'),
   },
   redis: {

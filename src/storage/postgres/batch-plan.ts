@@ -1,0 +1,107 @@
+// hot path
+// How a batch goes into tables: its ticks by kind, and the daily partitions they need.
+//
+// A transaction takes a prefix of the batch with a bounded number of partitions, so that a feed of
+// scattered days cannot exhaust the server's lock table. Times outside the plausible days (and
+// absent ones) belong to the default partition and need nothing.
+
+import { assert } from '../../errors.ts'
+import { PARTITIONS_PER_TRANSACTION_MAX } from '../../limits.ts'
+import type { TickBatch } from '../../tick/batch.ts'
+import {
+  KIND_COUNT,
+  NULL_HI,
+  NULL_LO,
+  OFFSET,
+  TICK_BYTES,
+  TICK_WORDS,
+  WORD,
+} from '../../tick/layout.ts'
+
+/** A day is 2^16 x DAY_UNITS nanoseconds, exactly. */
+const DAY_UNITS = 1_318_359_375
+const TWO_16 = 65536
+
+export class BatchPlan {
+  /** Indexes of the planned ticks, grouped by kind, in order within a kind. */
+  readonly order: Int32Array
+  /** Ticks of kind k: order[starts[k], starts[k + 1]). */
+  readonly starts = new Int32Array(KIND_COUNT + 1)
+  /** Planned ticks: [from, to) of the batch. */
+  from = 0
+  to = 0
+  /** Partitions needed: kinds and days (since 1970), in pairs. */
+  readonly partitionKinds = new Int32Array(PARTITIONS_PER_TRANSACTION_MAX)
+  readonly partitionDays = new Int32Array(PARTITIONS_PER_TRANSACTION_MAX)
+  partitionCount = 0
+  /** By kind: the day of the last tick, in units of 2^16 ns: [start, start + DAY_UNITS). */
+  readonly #dayStarts = new Float64Array(KIND_COUNT)
+  readonly #counts = new Int32Array(KIND_COUNT)
+
+  constructor(capacity: number) {
+    this.order = new Int32Array(capacity)
+  }
+
+  /** Plans ticks [from, …) of the batch. `firstDay` … `lastDay` get partitions. */
+  build(batch: TickBatch, from: number, firstDay: number, lastDay: number): void {
+    assert(batch.count <= this.order.length, 'the plan was made for this capacity')
+    this.from = from
+    this.#count(batch, firstDay, lastDay)
+    this.#sort(batch)
+  }
+
+  #count(batch: TickBatch, firstDay: number, lastDay: number): void {
+    const { words, bytes, count } = batch
+    const counts = this.#counts.fill(0)
+    const dayStarts = this.#dayStarts.fill(Number.NaN)
+    this.partitionCount = 0
+    let index = this.from
+    for (; index < count; index++) {
+      const kind = bytes[index * TICK_BYTES + OFFSET.kind] as number
+      assert(kind > 0 && kind < KIND_COUNT, 'a stored tick is of a known kind')
+      const at = index * TICK_WORDS + WORD.ts_event
+      const lo = words[at] as number
+      const hi = words[at + 1] as number
+      const since = hi * TWO_16 + (lo >>> 16) - (dayStarts[kind] as number)
+      // Not within the day of the kind's last tick (or there was none: NaN).
+      if (!(since >= 0 && since < DAY_UNITS) && (hi !== NULL_HI || lo !== NULL_LO)) {
+        const day = Math.floor((hi * TWO_16 + (lo >>> 16)) / DAY_UNITS)
+        if (day >= firstDay && day <= lastDay && !this.#need(kind, day)) break
+        dayStarts[kind] = day * DAY_UNITS
+      }
+      counts[kind] = (counts[kind] as number) + 1
+    }
+    this.to = index
+  }
+
+  /** Notes a partition; false when there is no room for one more. */
+  #need(kind: number, day: number): boolean {
+    const { partitionKinds, partitionDays } = this
+    for (let i = 0; i < this.partitionCount; i++) {
+      if (partitionKinds[i] === kind && partitionDays[i] === day) return true
+    }
+    if (this.partitionCount === PARTITIONS_PER_TRANSACTION_MAX) return false
+    partitionKinds[this.partitionCount] = kind
+    partitionDays[this.partitionCount] = day
+    this.partitionCount++
+    return true
+  }
+
+  #sort(batch: TickBatch): void {
+    const { order, starts } = this
+    const next = this.#counts
+    let start = 0
+    for (let kind = 0; kind < KIND_COUNT; kind++) {
+      starts[kind] = start
+      start += next[kind] as number
+      next[kind] = starts[kind] as number
+    }
+    starts[KIND_COUNT] = start
+    for (let index = this.from; index < this.to; index++) {
+      const kind = batch.bytes[index * TICK_BYTES + OFFSET.kind] as number
+      const at = next[kind] as number
+      order[at] = index
+      next[kind] = at + 1
+    }
+  }
+}
