@@ -54,6 +54,25 @@ export const STORE_STALL_MS_MAX = 60_000
 /** Latest values in one Redis pipeline: bounds the memory of a flush, about 10 MB. */
 export const REDIS_PIPELINE_VALUES_MAX = 10_000
 
+/** Feed: longest control message of a subscriber; longer ones close the socket. */
+export const FEED_MESSAGE_BYTES_MAX = 64 * KIB
+/** Symbols and globs of one subscription; globs cost a scan of the instruments each. */
+export const FEED_SYMBOLS_MAX = 1000
+export const FEED_GLOBS_MAX = 16
+/** Distinct streams at once: each has a sequence and a frame buffer of its own. */
+export const FEED_STREAMS_MAX = 4096
+/** Instruments listed in one answer; the rest are in GET /v1/instruments. */
+export const FEED_INSTRUMENTS_LISTED_MAX = 4096
+/** Control messages of a subscriber: enough for all its subscriptions at once, then a trickle. */
+export const FEED_MESSAGES_BURST = 512
+export const FEED_MESSAGES_PER_SECOND = 50
+/** Refused messages in a row, after which the subscriber is closed. */
+export const FEED_STRIKES_MAX = 100
+/** The `latest` channel and the image after conflation: newest values are sent this often. */
+export const FEED_LATEST_MS = 50
+/** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
+export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
+
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64
 /** Agents of one daemon. */
