@@ -37,6 +37,19 @@ export const INSTRUMENTS_MAX = 65_536
 /** Venue plus symbol, UTF-8 bytes. Power nodes have the longest names. */
 export const INSTRUMENT_NAME_BYTES_MAX = 84
 
+/** Trade ids that one shard remembers: 4 M of them at 16 bytes. */
+export const DUPLICATE_BYTES_MAX = 64 * MIB
+
+/** A dead-letter file is closed at an eighth of the budget, and at this size. */
+export const DEAD_LETTER_FILE_BYTES_MAX = 64 * MIB
+/** Dead letters are gathered in memory up to this size before they are written. */
+export const DEAD_LETTER_BUFFER_BYTES = 256 * KIB
+
+/** Decode publishes small frames together, up to this many records (a larger frame goes alone). */
+export const GROUP_TICKS = 1024
+/** As above, frames: bounds what a restart does again. */
+export const GROUP_FRAMES_MAX = 128
+
 /** Journal: ticks in one checksummed block. */
 export const JOURNAL_BLOCK_TICKS_MAX = 4096
 
@@ -86,4 +99,8 @@ assert(
 )
 assert(BATCH_TICKS_MAX * 2 <= TICK_RING_TICKS, 'a tick ring holds two of the largest batches')
 assert((TICK_RING_TICKS & (TICK_RING_TICKS - 1)) === 0, 'a tick ring is a power of two')
+assert(
+  BATCH_TICKS_MAX + GROUP_TICKS <= TICK_RING_TICKS / 2,
+  'a group of frames fits in half a tick ring',
+)
 assert(JOURNAL_BLOCK_TICKS_MAX <= TICK_RING_TICKS, 'a journal block fits in the ring')

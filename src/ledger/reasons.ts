@@ -46,8 +46,8 @@ export type RejectReason = (typeof REJECT_REASONS)[number]
 export const QUARANTINE_REASONS = [
   'price_out_of_range',
   'negative_size',
-  'null_price', // a trade or book level without a price
-  'zero_trade_size',
+  'null_price', // a trade, book level or settlement price without a price
+  'zero_trade_size', // zero, or none
   'crossed_quote', // bid above ask
   'future_time', // event time beyond the bound ahead of receive time
   'unknown_kind',
@@ -55,6 +55,6 @@ export const QUARANTINE_REASONS = [
 ] as const
 export type QuarantineReason = (typeof QUARANTINE_REASONS)[number]
 
-/** All reasons with which bytes can come to the dead letters; the number in its file. */
+/** All reasons with which bytes can come to the dead letters. */
 export const DEAD_LETTER_REASONS = [...REJECT_REASONS, ...QUARANTINE_REASONS] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
