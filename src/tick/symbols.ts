@@ -54,6 +54,8 @@ function longestFirst(assets: string): readonly string[] {
 }
 
 function split(symbol: string, quotes: readonly string[]): string {
+  // Canonical already, or not the venue's own.
+  if (symbol.includes('-')) return symbol
   const quote = quotes.find((asset) => symbol.length > asset.length && symbol.endsWith(asset))
   return quote === undefined ? symbol : `${symbol.slice(0, -quote.length)}-${quote}`
 }
