@@ -1,0 +1,199 @@
+// Opens what a shard's journal was left as, and makes it a journal again: every segment sealed,
+// sequences without a break, everything in it durable.
+//
+// Only a newest segment without a seal is read through (a crash left it so): the others were sealed
+// when they were closed, so header and seal tell whether they are whole; `journal verify` reads
+// every byte. A tail that a crash cut short was never acknowledged and is cut off. Anything else
+// that is wrong is an error that says what is affected: nothing acknowledged is dropped in silence.
+
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { TickdError } from '../errors.ts'
+import { readEpoch, writeEpoch } from './epoch.ts'
+import { encodeBlockHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
+import {
+  chainFault,
+  checkedHeader,
+  openSegmentFile,
+  readSeal,
+  readSealedSegment,
+} from './sealed-segment.ts'
+import {
+  corrupt,
+  ioError,
+  listSegments,
+  readSegmentHeader,
+  type SegmentInfo,
+  segmentPath,
+  syncDirectory,
+} from './segment-files.ts'
+import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { type SegmentScan, scanSegment } from './segment-scan.ts'
+
+export interface Recovered {
+  /** Sequence that the next record will have. */
+  nextSeq: number
+  /** Oldest sequence in the journal; nextSeq when it is empty. */
+  oldestSeq: number
+  /** Highest epoch of any segment; 0 when there are none. */
+  lastEpoch: number
+  /** All sealed, ascending. */
+  segments: SegmentInfo[]
+  /** Bytes that were cut off the newest segment. */
+  truncatedBytes: number
+}
+
+export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'> & { epoch: number }
+
+/**
+ * Recovers a shard's journal (an empty one is made where there is none) and opens a new epoch in
+ * it, durably. Main calls it once for each shard before any thread starts. Throws JOURNAL_CORRUPT,
+ * JOURNAL_IO or STATE_DIR_UNUSABLE.
+ */
+export function openJournal(directory: string, shard: number): Opened {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o750 })
+  } catch (thrown) {
+    throw new TickdError('STATE_DIR_UNUSABLE', `cannot create ${directory}`, { cause: thrown })
+  }
+  const { nextSeq, oldestSeq, truncatedBytes, lastEpoch } = recoverJournal(directory, shard)
+  const epoch = readEpoch(directory, lastEpoch) + 1
+  writeEpoch(directory, epoch)
+  return { nextSeq, epoch, oldestSeq, truncatedBytes }
+}
+
+/**
+ * Makes the journal whole. With `endSeq` it is made to end there: records from it on were appended
+ * and never known to be durable (an agent failed and starts again), and are cut off.
+ */
+export function recoverJournal(directory: string, shard: number, endSeq?: number): Recovered {
+  const firstSeqs = listSegments(directory)
+  let truncatedBytes = 0
+  let newest: SegmentInfo | undefined
+  while (newest === undefined && firstSeqs.length > 0) {
+    const firstSeq = firstSeqs.at(-1) as number
+    const outcome = recoverNewest(directory, shard, firstSeq, endSeq ?? Number.POSITIVE_INFINITY)
+    truncatedBytes += outcome.truncatedBytes
+    newest = outcome.segment
+    if (newest === undefined) firstSeqs.pop()
+  }
+  const segments = firstSeqs.slice(0, -1).map((seq) => readSealedSegment(directory, shard, seq))
+  if (newest !== undefined) segments.push(newest)
+  for (let i = 1; i < segments.length; i++) {
+    const fault = chainFault(segments[i - 1] as SegmentInfo, segments[i] as SegmentInfo)
+    if (fault !== '') throw corrupt(`${directory}: ${fault}; restore them from a copy`)
+  }
+  const nextSeq = newest?.endSeq ?? 0
+  if (endSeq !== undefined && nextSeq < endSeq) throw lost(directory, nextSeq, endSeq)
+  const oldestSeq = segments[0]?.firstSeq ?? nextSeq
+  return { nextSeq, oldestSeq, lastEpoch: newest?.epoch ?? 0, segments, truncatedBytes }
+}
+
+interface Outcome {
+  /** undefined: it held no record that counts, and was removed. */
+  segment: SegmentInfo | undefined
+  truncatedBytes: number
+}
+
+function recoverNewest(
+  directory: string,
+  shard: number,
+  firstSeq: number,
+  endSeq: number,
+): Outcome {
+  const path = segmentPath(directory, firstSeq)
+  const fd = openSegmentFile(path, 'r+')
+  try {
+    const { size } = fstatSync(fd)
+    const isTornCreation =
+      size <= SEGMENT_HEADER_BYTES && typeof readSegmentHeader(fd, path) === 'string'
+    if (isTornCreation || firstSeq >= endSeq) return remove(directory, path, size)
+    const header = checkedHeader(fd, path, shard, firstSeq)
+    const sealed = readSeal(fd, path, header)
+    if (sealed !== undefined && sealed.endSeq <= endSeq) {
+      return { segment: sealed, truncatedBytes: 0 }
+    }
+    const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq)
+    const cut = tail(path, scan, endSeq)
+    if (cut.endSeq === firstSeq) return remove(directory, path, size - SEGMENT_HEADER_BYTES)
+    return { segment: cutAndSeal(fd, path, header, scan, cut), truncatedBytes: size - cut.offset }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+interface Cut {
+  offset: number
+  endSeq: number
+}
+
+/** Where the good part ends. Throws when what lies behind it had been acknowledged. */
+function tail(path: string, scan: SegmentScan, endSeq: number): Cut {
+  const damage = scan.faults.find((fault) => fault.wasDurable)
+  if (damage !== undefined) {
+    const { fromSeq, toSeq, offset, what } = damage
+    throw corrupt(
+      `${path}: the block at offset ${offset} is damaged: ${what}; records ${fromSeq} to ` +
+        `${toSeq - 1} were durable and are affected; run 'tickd journal verify' for the extent, ` +
+        'and restore the file from a copy',
+    )
+  }
+  const fault = scan.faults[0]
+  const cut =
+    fault === undefined
+      ? { offset: scan.endOffset, endSeq: scan.endSeq }
+      : { offset: fault.offset, endSeq: fault.fromSeq }
+  if (Number.isFinite(endSeq) && cut.endSeq < endSeq) throw lost(path, cut.endSeq, endSeq)
+  return cut
+}
+
+function cutAndSeal(
+  fd: number,
+  path: string,
+  header: SegmentHeader,
+  scan: SegmentScan,
+  cut: Cut,
+): SegmentInfo {
+  const { firstSeq, epoch } = header
+  const { offset, endSeq } = cut
+  let sizeBytes = offset
+  try {
+    ftruncateSync(fd, offset)
+    // A killed daemon leaves blocks that no fsync has seen: they count from here on.
+    fsyncSync(fd)
+    if (!(scan.isSealed && offset === scan.endOffset)) {
+      const seal = new HeaderBuffer(BLOCK_HEADER_BYTES)
+      const block = { tickCount: 0, firstSeq: endSeq, epoch, durableSeq: endSeq, ticksCrc: 0 }
+      encodeBlockHeader(seal, block, scan.lastWrittenNs)
+      sizeBytes += writeSync(fd, seal.bytes, 0, BLOCK_HEADER_BYTES, offset)
+      fsyncSync(fd)
+    }
+  } catch (thrown) {
+    throw ioError(`cannot recover ${path}`, thrown)
+  }
+  return { firstSeq, endSeq, epoch, sizeBytes, closedMs: fstatSync(fd).mtimeMs }
+}
+
+function remove(directory: string, path: string, truncatedBytes: number): Outcome {
+  try {
+    unlinkSync(path)
+    syncDirectory(directory)
+  } catch (thrown) {
+    throw ioError(`cannot remove ${path}`, thrown)
+  }
+  return { segment: undefined, truncatedBytes }
+}
+
+function lost(where: string, endSeq: number, expectedSeq: number): TickdError {
+  return corrupt(
+    `${where}: records ${endSeq} to ${expectedSeq - 1} were durable and are gone; ` +
+      "run 'tickd journal verify' for the extent",
+  )
+}

@@ -1,0 +1,49 @@
+// Which segments may go: closed, stored, and too old or too many.
+//
+// Two rules stand above the settings. Nothing goes before the stores have read it, whatever the
+// budget says. And the newest closed segment stays, for it alone says which sequence comes next
+// when the open one turns out to be empty.
+
+import { unlinkSync } from 'node:fs'
+import type { SharedSeq } from '../ring/shared-seq.ts'
+import { ioError, type SegmentInfo, segmentPath, syncDirectory } from './segment-files.ts'
+
+export interface RetentionRules {
+  /** Next sequence after those that all stores have committed. */
+  storedSeq: number
+  /** A closed segment older than this goes, milliseconds. */
+  retainMs: number
+  /** Older segments go while all together (the open one too) have more bytes than this. */
+  retainBytes: number
+  nowMs: number
+  openBytes: number
+}
+
+/** How many of the oldest of `segments` (all closed, ascending) may be removed now. */
+export function removableCount(segments: readonly SegmentInfo[], rules: RetentionRules): number {
+  let totalBytes = segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, rules.openBytes)
+  let count = 0
+  for (const segment of segments.slice(0, -1)) {
+    if (segment.endSeq > rules.storedSeq) break
+    const isOld = rules.nowMs - segment.closedMs > rules.retainMs
+    if (!isOld && totalBytes <= rules.retainBytes) break
+    totalBytes -= segment.sizeBytes
+    count++
+  }
+  return count
+}
+
+/**
+ * Removes the oldest segment. `oldest` moves first, so that nobody starts to read what is about to
+ * go; and the removal is durable before the next, so that no crash leaves a hole.
+ */
+export function removeOldest(directory: string, segment: SegmentInfo, oldest: SharedSeq): void {
+  oldest.store(segment.endSeq)
+  const path = segmentPath(directory, segment.firstSeq)
+  try {
+    unlinkSync(path)
+    syncDirectory(directory)
+  } catch (thrown) {
+    throw ioError(`cannot remove ${path}`, thrown)
+  }
+}

@@ -1,0 +1,93 @@
+// A closed segment as its header and its seal describe it, without reading what lies between.
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { decodeBlockHeader, HeaderBuffer, newBlockHeader, type SegmentHeader } from './headers.ts'
+import {
+  corrupt,
+  ioError,
+  readSegmentHeader,
+  type SegmentInfo,
+  segmentName,
+  segmentPath,
+} from './segment-files.ts'
+import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { scanSegment } from './segment-scan.ts'
+
+/** Reads a segment that is not the newest. Throws JOURNAL_CORRUPT when it is not whole. */
+export function readSealedSegment(directory: string, shard: number, firstSeq: number): SegmentInfo {
+  const path = segmentPath(directory, firstSeq)
+  const fd = openSegmentFile(path, 'r')
+  try {
+    const header = checkedHeader(fd, path, shard, firstSeq)
+    const sealed = readSeal(fd, path, header)
+    if (sealed !== undefined) return sealed
+    const { endSeq, fileBytes } = scanSegment(fd, path, header)
+    throw corrupt(
+      `${path}: the segment is closed and yet has no seal: it was cut short to ${fileBytes} ` +
+        `bytes, and its whole records end before ${endSeq}; restore the file from a copy, or ` +
+        'move it and all older ones away once they are stored',
+    )
+  } finally {
+    closeSync(fd)
+  }
+}
+
+export function openSegmentFile(path: string, flags: 'r' | 'r+'): number {
+  try {
+    return openSync(path, flags)
+  } catch (thrown) {
+    throw ioError(`cannot open ${path}`, thrown)
+  }
+}
+
+/** The segment's header; throws JOURNAL_CORRUPT when it is not that of this file. */
+export function checkedHeader(
+  fd: number,
+  path: string,
+  shard: number,
+  firstSeq: number,
+): SegmentHeader {
+  const header = readSegmentHeader(fd, path)
+  const fault =
+    typeof header === 'string'
+      ? header
+      : header.shard !== shard
+        ? `it says shard ${header.shard}, in the directory of shard ${shard}`
+        : header.firstSeq !== firstSeq
+          ? `it says first sequence ${header.firstSeq}, against the file's name`
+          : ''
+  if (typeof header !== 'string' && fault === '') return header
+  throw corrupt(`${path}: the segment header is unusable: ${fault}; restore the file from a copy`)
+}
+
+/** What the seal of an open segment says; undefined when the file does not end in one. */
+export function readSeal(fd: number, path: string, header: SegmentHeader): SegmentInfo | undefined {
+  const { size, mtimeMs } = fstatSync(fd)
+  const offset = size - BLOCK_HEADER_BYTES
+  if (offset <= SEGMENT_HEADER_BYTES) return undefined
+  const buffer = new HeaderBuffer(BLOCK_HEADER_BYTES)
+  try {
+    readSync(fd, buffer.bytes, 0, BLOCK_HEADER_BYTES, offset)
+  } catch (thrown) {
+    throw ioError(`cannot read ${path}`, thrown)
+  }
+  const block = newBlockHeader()
+  if (decodeBlockHeader(buffer, 0, block) !== '' || block.tickCount !== 0) return undefined
+  if (block.epoch !== header.epoch || block.firstSeq <= header.firstSeq) return undefined
+  const { firstSeq, epoch } = header
+  return { firstSeq, endSeq: block.firstSeq, epoch, sizeBytes: size, closedMs: mtimeMs }
+}
+
+/** What is wrong between two neighbours, '' for nothing: sequences go on, epochs do not go back. */
+export function chainFault(before: SegmentInfo, after: SegmentInfo): string {
+  const names = `between ${segmentName(before.firstSeq)} and ${segmentName(after.firstSeq)}`
+  if (before.endSeq < after.firstSeq) {
+    return `records ${before.endSeq} to ${after.firstSeq - 1} are missing ${names}`
+  }
+  if (before.endSeq > after.firstSeq) {
+    return `records ${after.firstSeq} to ${before.endSeq - 1} are there twice ${names}`
+  }
+  return before.epoch > after.epoch
+    ? `the epoch goes back from ${before.epoch} to ${after.epoch} ${names}`
+    : ''
+}
