@@ -62,7 +62,8 @@ export class TradeIds {
     let window = this.#windows[instrument] ?? this.#open(instrument)
     this.#recent[instrument] = 1
     const priceMark = markOf(words, at + WORD.p0)
-    const sizeMark = markOf(words, at + WORD.p1) ^ (words[at + SIDE_WORD] as number & SIDE_MASK)
+    const side = (words[at + SIDE_WORD] as number) & SIDE_MASK
+    const sizeMark = markOf(words, at + WORD.p1) ^ side
     let slot = slotOf(window, lo)
     if (window[slot] === lo && window[slot + 1] === hi) {
       const same = window[slot + 2] === priceMark && window[slot + 3] === sizeMark
