@@ -1,0 +1,145 @@
+// The rules between options, and with the machine: checked once each option by itself is right.
+
+import { SOURCES_MAX } from '../limits.ts'
+import { STAGE_NAMES } from '../pipeline.ts'
+import { givenText, type Problem, pathText } from './problem.ts'
+import type { Config } from './schema.ts'
+import type { Path } from './schema-node.ts'
+import { readSecret } from './secret.ts'
+
+export function crossCheck(config: Config): Problem[] {
+  return [
+    ...sourceProblems(config),
+    ...listenerProblems(config),
+    ...threadProblems(config),
+    ...storeProblems(config),
+  ]
+}
+
+function sourceProblems(config: Config): Problem[] {
+  const problems: Problem[] = []
+  const { sources, shards } = config
+  if (sources.length > SOURCES_MAX) {
+    problems.push({ path: ['sources'], text: `${sources.length} sources; at most ${SOURCES_MAX}` })
+  }
+  const firstOf = new Map<string, number>()
+  for (const [index, source] of sources.entries()) {
+    const first = firstOf.get(source.name)
+    if (first === undefined) firstOf.set(source.name, index)
+    else {
+      const text = `${source.name} is the name of sources[${first}] already; names are unique`
+      problems.push({ path: ['sources', index, 'name'], text })
+    }
+    if (source.shard >= shards) {
+      const text = `shard ${source.shard} does not exist: shards are 0 to ${shards - 1} (see shards)`
+      problems.push({ path: ['sources', index, 'shard'], text })
+    }
+    if (source.type === 'binance' && source.backoff_min_ms > source.backoff_max_ms) {
+      const text = `${source.backoff_min_ms} is more than backoff_max_ms, ${source.backoff_max_ms}`
+      problems.push({ path: ['sources', index, 'backoff_min_ms'], text })
+    }
+  }
+  const https = sources.flatMap((source, index) => (source.type === 'http' ? [index] : []))
+  for (const index of https.slice(1)) {
+    const text = `sources[${https[0]}] is the http source already; there is one HTTP listener`
+    problems.push({ path: ['sources', index, 'type'], text })
+  }
+  return problems
+}
+
+interface Listener {
+  readonly path: Path
+  readonly host: string
+  readonly port: number
+}
+
+function listenerProblems(config: Config): Problem[] {
+  const listeners: Listener[] = [{ path: ['serve', 'listen', 'port'], ...config.serve.listen }]
+  for (const [index, source] of config.sources.entries()) {
+    if (source.type === 'tcp') {
+      listeners.push({ path: ['sources', index, 'listen', 'port'], ...source.listen })
+    }
+  }
+  if (config.postgres.mode === 'embedded') {
+    listeners.push({
+      path: ['postgres', 'port'],
+      host: '127.0.0.1',
+      port: config.postgres.port,
+    })
+  }
+  return listeners.flatMap((listener, index) => {
+    const other = listeners.slice(0, index).find((earlier) => sameAddress(earlier, listener))
+    if (other === undefined) return []
+    const text = `port ${listener.port} is taken by ${pathText(other.path)}`
+    return [{ path: listener.path, text }]
+  })
+}
+
+/** Port 0 is a free one of its own. One port on two addresses is two listeners; on all, one. */
+function sameAddress(a: Listener, b: Listener): boolean {
+  if (a.port !== b.port || a.port === 0) return false
+  const loopback = (host: string) => (host === 'localhost' ? '127.0.0.1' : host)
+  return loopback(a.host) === loopback(b.host) || isWildcard(a.host) || isWildcard(b.host)
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::' || host === '[::]'
+}
+
+function threadProblems({ threads }: Config): Problem[] {
+  if (typeof threads === 'string') return []
+  const problems: Problem[] = []
+  const given = Object.values(threads).flat()
+  for (const role of STAGE_NAMES) {
+    const count = given.filter((each) => each === role).length
+    if (count === 0) problems.push({ path: ['threads'], text: `no thread has the role ${role}` })
+    if (count > 1)
+      problems.push({ path: ['threads'], text: `the role ${role} is given ${count} times` })
+  }
+  return problems
+}
+
+const POSTGRES_URL = /^postgres(ql)?:\/\/.+/
+const REDIS_URL = /^(rediss?:\/\/.+|unix:\/\/\/.+)/
+
+function storeProblems({ postgres, redis }: Config): Problem[] {
+  return [
+    ...urlProblems('postgres', postgres, POSTGRES_URL, 'postgresql://user@host:port/database'),
+    ...urlProblems('redis', redis, REDIS_URL, 'redis://host:port/db or unix:///path'),
+  ]
+}
+
+function urlProblems(
+  store: 'postgres' | 'redis',
+  options: { mode: string; url: string; password_file: string },
+  form: RegExp,
+  formText: string,
+): Problem[] {
+  const problems: Problem[] = []
+  const { mode, url, password_file: passwordFile } = options
+  if (mode === 'external' && url === '') {
+    problems.push({ path: [store, 'url'], text: `mode external needs a url: ${formText}` })
+  }
+  if (mode === 'external' && url !== '' && !form.test(url)) {
+    const text = `must be ${formText}; given is ${givenText(url)}`
+    problems.push({ path: [store, 'url'], text })
+  }
+  // A url that would be ignored is a mode that was forgotten.
+  if (mode !== 'external' && url !== '') {
+    problems.push({ path: [store, 'url'], text: `is given, but mode is ${mode}, not external` })
+  }
+  if (passwordFile !== '') {
+    const trouble = secretTrouble(passwordFile)
+    if (trouble !== undefined) problems.push({ path: [store, 'password_file'], text: trouble })
+  }
+  return problems
+}
+
+function secretTrouble(path: string): string | undefined {
+  try {
+    readSecret(path)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
