@@ -80,8 +80,10 @@ function wrongText(issue: z.core.$ZodIssue, path: Path, given: unknown): string 
 }
 
 function ruleText(issue: z.core.$ZodIssue, path: Path, given: unknown): string {
-  if (issue.code === 'invalid_union' && Array.isArray(issue.options)) {
-    return `must be one of ${issue.options.join(', ')}`
+  if (issue.code === 'invalid_union') {
+    // Of a discriminated union zod names the kinds, in a field that its type leaves out.
+    const { options } = issue as { readonly options?: readonly unknown[] }
+    if (options !== undefined) return `must be one of ${options.join(', ')}`
   }
   const node = nodeAt(path, given)
   // zod's own texts begin so; those of the schema say the rule themselves.
