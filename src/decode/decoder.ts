@@ -14,6 +14,9 @@ export interface Decoder {
    * Decodes the frame in bytes[start, end). Appends records to `out` (raising out.count; the caller
    * leaves room for BATCH_TICKS_MAX) with ts_recv, source and flags from `meta`, and accounts for
    * every message in `tally`. The bytes are only valid during the call.
+   *
+   * `out` may hold records of earlier frames, and room for more than BATCH_TICKS_MAX: that is the
+   * limit of one frame all the same, so that its records do not depend on its neighbours.
    */
   decode(
     bytes: Uint8Array,
@@ -32,7 +35,7 @@ export const EVENT = Object.freeze({ trade: 0, quote: 1, book: 2, price: 3, stat
 /** Called for each rejected message; the bytes are only valid during the call. */
 export type RejectHandler = (reason: number, bytes: Uint8Array, start: number, end: number) => void
 
-/** Called when a book or id sequence has a gap: venue ids [from, to] never came. */
+/** Called for each gap of a book or id sequence: venue ids [from, to] never came. */
 export type GapHandler = (instrument: number, from: number, to: number) => void
 
 /** What became of the messages of one or more frames. Reset by its owner. */
@@ -85,6 +88,12 @@ export class DecodeTally {
     this.decoded++
     this.records += records
     this.events[event] = (this.events[event] as number) + 1
+  }
+
+  /** Venue ids [from, to] of an instrument never came. */
+  gap(instrument: number, from: number, to: number): void {
+    this.gaps++
+    this.onGap?.(instrument, from, to)
   }
 
   reset(): void {
