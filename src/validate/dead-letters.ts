@@ -76,10 +76,9 @@ export class DeadLetterStore {
   #failing = false
 
   constructor(options: DeadLetterStoreOptions) {
-    const { bytes_max, letter_bytes_max } = options.config
     this.#options = options
     this.#fileBytesMax = Math.min(
-      Math.floor(bytes_max / FILES_PER_BUDGET),
+      Math.floor(options.config.bytes_max / FILES_PER_BUDGET),
       DEAD_LETTER_FILE_BYTES_MAX,
     )
     const largest = letterSize(this.#rawBytesMax(LETTER_FLAG.RECORD))
