@@ -35,10 +35,10 @@ export interface HttpAnswer {
 
 export type HttpHandler = (request: HttpRequest, reply: HttpReply) => void
 
-/** One WebSocket. Text and binary messages are told apart by the type of the data. */
+/** One WebSocket. */
 export interface FeedSocket {
   /** False when the socket is closed, or its buffer beyond the server's own hard limit. */
-  send(data: string | Uint8Array): boolean
+  send(data: string | Uint8Array, isBinary: boolean): boolean
   /** Bytes accepted by `send` that the kernel has not yet taken. */
   bufferedBytes(): number
   /** Says goodbye behind whatever is buffered; the close handler runs before it returns. */

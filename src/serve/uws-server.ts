@@ -248,9 +248,9 @@ class UwsFeedSocket implements FeedSocket {
     this.#closed = true
   }
 
-  send(data: string | Uint8Array): boolean {
+  send(data: string | Uint8Array, isBinary: boolean): boolean {
     if (this.#closed) return false
-    return this.#ws.send(data, typeof data !== 'string', false) !== SEND_DROPPED
+    return this.#ws.send(data, isBinary, false) !== SEND_DROPPED
   }
 
   bufferedBytes(): number {

@@ -1,0 +1,138 @@
+// Control messages of a client: text in, a checked message or a refusal out. Does nothing else.
+//
+// Strict: an unknown field is refused, since it is most often a misspelt one. The id is echoed even
+// in refusals, as far as it could be read.
+
+import { FEED_GLOBS_MAX, FEED_SYMBOLS_MAX, INSTRUMENT_NAME_BYTES_MAX } from '../../limits.ts'
+import {
+  CHANNELS,
+  type ChannelName,
+  channelOf,
+  isChannel,
+  SLOW_POLICIES,
+  type SlowPolicy,
+} from './channels.ts'
+import type { FeedErrorName, Refusal } from './errors.ts'
+
+export type ControlId = string | number | undefined
+
+export interface Subscribe {
+  readonly op: 'subscribe'
+  readonly channel: ChannelName
+  readonly symbols: readonly string[]
+  readonly from: 'live' | 'snapshot'
+  readonly slow: SlowPolicy
+}
+
+export interface Unsubscribe {
+  readonly op: 'unsubscribe'
+  readonly stream: number
+}
+
+export interface Ping {
+  readonly op: 'ping'
+}
+
+export type Control = Subscribe | Unsubscribe | Ping
+
+export interface Parsed {
+  readonly id: ControlId
+  readonly control: Control | Refusal
+}
+
+const ID_LENGTH_MAX = 128
+const FIELDS: Readonly<Record<Control['op'], readonly string[]>> = {
+  subscribe: ['op', 'id', 'channel', 'symbols', 'from', 'slow'],
+  unsubscribe: ['op', 'id', 'stream'],
+  ping: ['op', 'id'],
+}
+
+export function isRefusal(control: Control | Refusal): control is Refusal {
+  return 'error' in control
+}
+
+export function parseControl(text: string): Parsed {
+  let message: unknown
+  try {
+    message = JSON.parse(text)
+  } catch {
+    return { id: undefined, control: refuse('bad_json', 'send one JSON object per message') }
+  }
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+    return { id: undefined, control: refuse('bad_message', 'send an object with an "op"') }
+  }
+  const fields = message as Record<string, unknown>
+  const id = readId(fields.id)
+  if (fields.id !== undefined && id === undefined) {
+    return { id, control: refuse('bad_field', `id: a number, or text of at most ${ID_LENGTH_MAX}`) }
+  }
+  return { id, control: readControl(fields) }
+}
+
+function readControl(fields: Record<string, unknown>): Control | Refusal {
+  const { op } = fields
+  if (typeof op !== 'string') return refuse('bad_message', 'op is missing')
+  if (!Object.hasOwn(FIELDS, op)) {
+    return refuse('unknown_op', `op is one of ${Object.keys(FIELDS).join(', ')}`)
+  }
+  const known = FIELDS[op as Control['op']]
+  const stranger = Object.keys(fields).find((name) => !known.includes(name))
+  if (stranger !== undefined) {
+    return refuse('bad_field', `${stranger.slice(0, 64)}: not a field of ${op}`)
+  }
+  if (op === 'subscribe') return readSubscribe(fields)
+  if (op === 'unsubscribe') return readUnsubscribe(fields)
+  return { op: 'ping' }
+}
+
+function readSubscribe(fields: Record<string, unknown>): Subscribe | Refusal {
+  const { channel: name, symbols = ['*'], from = 'live' } = fields
+  if (typeof name !== 'string' || !isChannel(name)) {
+    return refuse('unknown_channel', `channel is one of ${Object.keys(CHANNELS).join(', ')}`)
+  }
+  const channel = channelOf(name)
+  const fault = symbolsFault(symbols)
+  if (fault !== '') return refuse('bad_field', `symbols: ${fault}`)
+  if (from !== 'live' && (from !== 'snapshot' || !channel.snapshot)) {
+    const offered = channel.snapshot ? '"live" or "snapshot"' : '"live"'
+    return refuse('from_unavailable', `not available: channel ${name} starts from ${offered}`)
+  }
+  const slow = (fields.slow ?? channel.slow) as SlowPolicy
+  if (!SLOW_POLICIES.includes(slow)) {
+    return refuse('bad_field', `slow is one of ${SLOW_POLICIES.join(', ')}`)
+  }
+  if (slow === 'conflate' && !channel.conflate) {
+    return refuse('slow_unavailable', `channel ${name} allows "gap" or "close"`)
+  }
+  return { op: 'subscribe', channel: name, symbols: symbols as string[], from, slow }
+}
+
+function symbolsFault(symbols: unknown): string {
+  if (!Array.isArray(symbols) || symbols.length === 0) return 'a list of at least one'
+  if (symbols.length > FEED_SYMBOLS_MAX) return `at most ${FEED_SYMBOLS_MAX}`
+  let globCount = 0
+  for (const symbol of symbols) {
+    if (typeof symbol !== 'string' || symbol === '') return 'each is text'
+    if (Buffer.byteLength(symbol) > INSTRUMENT_NAME_BYTES_MAX + 1) {
+      return `each has at most ${INSTRUMENT_NAME_BYTES_MAX + 1} bytes`
+    }
+    if (symbol.includes('*')) globCount++
+  }
+  return globCount > FEED_GLOBS_MAX ? `at most ${FEED_GLOBS_MAX} with a *` : ''
+}
+
+function readUnsubscribe({ stream }: Record<string, unknown>): Unsubscribe | Refusal {
+  if (typeof stream !== 'number' || !Number.isSafeInteger(stream)) {
+    return refuse('bad_field', 'stream: the number from the ack')
+  }
+  return { op: 'unsubscribe', stream }
+}
+
+function readId(id: unknown): ControlId {
+  if (typeof id === 'string' && id.length <= ID_LENGTH_MAX) return id
+  return typeof id === 'number' && Number.isFinite(id) ? id : undefined
+}
+
+function refuse(error: FeedErrorName, message: string): Refusal {
+  return { error, message }
+}

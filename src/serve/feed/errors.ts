@@ -1,0 +1,48 @@
+// The closed, numbered list of what the feed answers when it refuses, and of its close codes.
+//
+// Numbers never change their meaning and are never reused. docs/protocol.md lists them for
+// clients; a test compares the two.
+
+export const FEED_ERRORS = {
+  bad_json: { code: 1001, meaning: 'the message is not JSON' },
+  bad_message: { code: 1002, meaning: 'the message is not an object with an `op`' },
+  unknown_op: { code: 1003, meaning: 'no such `op`' },
+  bad_field: { code: 1004, meaning: 'a field is missing, misspelled, or of the wrong type' },
+  binary_message: { code: 1005, meaning: 'clients send text messages only' },
+  rate_limit: { code: 1006, meaning: 'too many messages; wait for `retry_after_ms`' },
+  unknown_channel: { code: 2001, meaning: 'no such channel' },
+  from_unavailable: { code: 2002, meaning: 'the channel cannot start from there' },
+  slow_unavailable: { code: 2003, meaning: 'the channel does not allow this slow policy' },
+  unknown_stream: { code: 2004, meaning: 'this connection has no such stream' },
+  already_subscribed: { code: 2005, meaning: 'this connection has the same stream already' },
+  image_too_large: { code: 2006, meaning: 'the snapshot exceeds the buffer; ask for less' },
+  subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
+  stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
+} as const satisfies Record<string, { code: number; meaning: string }>
+
+export type FeedErrorName = keyof typeof FEED_ERRORS
+
+/** WebSocket close codes that the feed uses itself. */
+export const CLOSE_CODES = {
+  going_away: { code: 1001, meaning: 'the daemon is stopping; connect again' },
+  abuse: { code: 4000, meaning: 'too many refused messages' },
+  slow: { code: 4008, meaning: 'read too slowly; the reason is {"stream","last_seq"}' },
+} as const satisfies Record<string, { code: number; meaning: string }>
+
+/** A refusal on its way to the client. */
+export interface Refusal {
+  readonly error: FeedErrorName
+  readonly message: string
+  readonly retryAfterMs?: number
+}
+
+export function errorJson(refusal: Refusal, id: string | number | undefined): string {
+  return JSON.stringify({
+    op: 'error',
+    ...(id === undefined ? {} : { id }),
+    code: FEED_ERRORS[refusal.error].code,
+    name: refusal.error,
+    msg: refusal.message,
+    ...(refusal.retryAfterMs === undefined ? {} : { retry_after_ms: refusal.retryAfterMs }),
+  })
+}

@@ -1,0 +1,88 @@
+// Control messages of the server, as text. The fields are those of docs/protocol.md.
+
+import { FEED_INSTRUMENTS_LISTED_MAX } from '../../limits.ts'
+import type { Instrument } from '../../tick/instruments.ts'
+import type { ControlId } from './control.ts'
+import { byPattern } from './selection.ts'
+import type { Stream } from './stream.ts'
+
+export type GapCause = 'slow' | 'conflated'
+
+/** An id is echoed when there was one. */
+function withId(id: ControlId): { id?: string | number } {
+  return id === undefined ? {} : { id }
+}
+
+function listed(instruments: readonly Instrument[]) {
+  return instruments.map(({ id, venue, symbol }) => ({ id, venue, symbol }))
+}
+
+export function subscribeAck(
+  id: ControlId,
+  stream: Stream,
+  epoch: number,
+  symbols: readonly string[],
+  instruments: readonly Instrument[],
+): string {
+  let room = FEED_INSTRUMENTS_LISTED_MAX
+  const results = [...byPattern(symbols, instruments)].map(([symbol, named]) => {
+    const shown = listed(named.slice(0, room))
+    room -= shown.length
+    const isUnknown = named.length === 0 && !symbol.includes('*') && stream.name !== 'test'
+    const result = isUnknown ? 'unknown' : 'ok'
+    return { symbol, result, instrument_count: named.length, instruments: shown }
+  })
+  return JSON.stringify({
+    op: 'ack',
+    ...withId(id),
+    stream: stream.id,
+    channel: stream.name,
+    epoch,
+    next_seq: stream.nextSeq,
+    symbols: results,
+  })
+}
+
+export function unsubscribeAck(id: ControlId, stream: Stream): string {
+  return JSON.stringify({ op: 'ack', ...withId(id), stream: stream.id, next_seq: stream.nextSeq })
+}
+
+export function pong(id: ControlId, serverTime: string): string {
+  return JSON.stringify({ op: 'pong', ...withId(id), server_time: serverTime })
+}
+
+/** The stream's sequences from … to were not sent to this subscriber. */
+export function gap(stream: number, from: number, to: number, cause: GapCause): string {
+  return JSON.stringify({ op: 'gap', stream, from, to, cause })
+}
+
+/** Journal sequences were lost before the stream's next_seq; which were its own is unknown. */
+export function overrunGap(stream: Stream, shard: number, from: number, to: number): string {
+  return JSON.stringify({
+    op: 'gap',
+    stream: stream.id,
+    cause: 'overrun',
+    next_seq: stream.nextSeq,
+    shard,
+    from_seq: from,
+    to_seq: to,
+  })
+}
+
+/** The next `count` records of the stream are an image: they carry no sequences of their own. */
+export function snapshot(stream: number, nextSeq: number, count: number): string {
+  return JSON.stringify({ op: 'snapshot', stream, next_seq: nextSeq, count })
+}
+
+export function instrumentsJoined(stream: Stream, joined: readonly Instrument[]): string {
+  return JSON.stringify({
+    op: 'instruments',
+    stream: stream.id,
+    instrument_count: joined.length,
+    instruments: listed(joined.slice(0, FEED_INSTRUMENTS_LISTED_MAX)),
+  })
+}
+
+export function heartbeat(serverTime: string, streams: Readonly<Record<string, number>>): string {
+  return JSON.stringify({ op: 'heartbeat', server_time: serverTime, streams })
+}

@@ -1,0 +1,68 @@
+// hot path
+// Records to streams: by instrument and kind, through one array look-up a record.
+//
+// A stream that gets its first record since its last flush is put on `dirty`. A stream whose frame
+// is full is flushed at once by `onFull`.
+
+import type { TickBatch } from '../../tick/batch.ts'
+import { KIND_COUNT, OFFSET, TICK_BYTES, TICK_WORDS, WORD } from '../../tick/layout.ts'
+import type { Stream } from './stream.ts'
+
+export class Router {
+  /** Streams with records to flush. Bounded by the number of streams. */
+  readonly dirty: Stream[] = []
+  /** By instrument x KIND_COUNT + kind. Grows with the instruments that are subscribed. */
+  readonly #lists: (Stream[] | undefined)[] = []
+  readonly #onFull: (stream: Stream) => void
+
+  constructor(onFull: (stream: Stream) => void) {
+    this.#onFull = onFull
+  }
+
+  add(instrument: number, kind: number, stream: Stream): void {
+    const index = instrument * KIND_COUNT + kind
+    while (this.#lists.length <= index) this.#lists.push(undefined)
+    const list = this.#lists[index]
+    if (list === undefined) this.#lists[index] = [stream]
+    else list.push(stream)
+  }
+
+  remove(instrument: number, kind: number, stream: Stream): void {
+    const index = instrument * KIND_COUNT + kind
+    const list = this.#lists[index]
+    if (list === undefined) return
+    const at = list.indexOf(stream)
+    if (at >= 0) list.splice(at, 1)
+    if (list.length === 0) this.#lists[index] = undefined
+  }
+
+  /** Appends each record of the batch to the frames of the streams that carry it. */
+  route(batch: TickBatch): void {
+    const { words, bytes, count } = batch
+    const lists = this.#lists
+    for (let i = 0; i < count; i++) {
+      const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
+      if (kind >= KIND_COUNT) continue
+      const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
+      const list = lists[instrument * KIND_COUNT + kind]
+      if (list === undefined) continue
+      for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, i * TICK_WORDS)
+    }
+  }
+
+  /** As `route`, for one record of known instrument and kind. */
+  routeOne(instrument: number, kind: number, words: Int32Array, wordIndex: number): void {
+    const list = this.#lists[instrument * KIND_COUNT + kind]
+    if (list === undefined) return
+    for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, wordIndex)
+  }
+
+  append(stream: Stream, words: Int32Array, wordIndex: number): void {
+    if (stream.frame.isFull) this.#onFull(stream)
+    if (!stream.isDirty) {
+      stream.isDirty = true
+      this.dirty.push(stream)
+    }
+    stream.frame.append(words, wordIndex)
+  }
+}

@@ -1,0 +1,89 @@
+// One WebSocket connection and its subscriptions: state, message allowance, control messages.
+//
+// What is sent of a stream, and when a subscriber has fallen behind, is in delivery.ts.
+
+import { FEED_MESSAGES_BURST, FEED_MESSAGES_PER_SECOND, FEED_STRIKES_MAX } from '../../limits.ts'
+import type { FeedSocket } from '../server.ts'
+import type { SlowPolicy } from './channels.ts'
+import { ENCODINGS, type Encoding, type Protocol } from './encode.ts'
+import { CLOSE_CODES } from './errors.ts'
+import type { Stream } from './stream.ts'
+
+export interface Subscription {
+  readonly subscriber: Subscriber
+  readonly stream: Stream
+  readonly slow: SlowPolicy
+  /** First sequence skipped and not yet declared; 0 = not behind. */
+  behindFrom: number
+  /** conflate: slots (see newest.ts) whose newest record is owed. */
+  readonly owed: Set<number> | undefined
+}
+
+export class Subscriber {
+  readonly session: string
+  readonly protocol: Protocol
+  readonly encoding: Encoding
+  /** By stream id. */
+  readonly subscriptions = new Map<number, Subscription>()
+  readonly #socket: FeedSocket
+  readonly #controlBytesMax: number
+  #allowance = FEED_MESSAGES_BURST
+  #allowanceAtMs: number
+  #strikeCount = 0
+
+  /** `controlBytesMax`: queued bytes at which even control messages are too much. */
+  constructor(
+    socket: FeedSocket,
+    protocol: Protocol,
+    session: string,
+    nowMs: number,
+    controlBytesMax: number,
+  ) {
+    this.#socket = socket
+    this.protocol = protocol
+    this.encoding = ENCODINGS[protocol]
+    this.session = session
+    this.#allowanceAtMs = nowMs
+    this.#controlBytesMax = controlBytesMax
+  }
+
+  bufferedBytes(): number {
+    return this.#socket.bufferedBytes()
+  }
+
+  /** False when the socket is gone or its hard limit is reached. */
+  sendData(bytes: Uint8Array): boolean {
+    return this.#socket.send(bytes, this.encoding.isBinary)
+  }
+
+  /** A client that asks and never reads is closed. */
+  sendControl(json: string): void {
+    const fits = this.#socket.bufferedBytes() + json.length <= this.#controlBytesMax
+    if (!fits || !this.#socket.send(json, false)) this.close('slow', '')
+  }
+
+  close(why: keyof typeof CLOSE_CODES, reason: string): void {
+    this.#socket.end(CLOSE_CODES[why].code, reason)
+  }
+
+  /** Milliseconds to wait before the next message is welcome; 0 = it is. */
+  takeAllowance(nowMs: number): number {
+    const gained = ((nowMs - this.#allowanceAtMs) / 1000) * FEED_MESSAGES_PER_SECOND
+    this.#allowance = Math.min(FEED_MESSAGES_BURST, this.#allowance + gained)
+    this.#allowanceAtMs = nowMs
+    if (this.#allowance < 1) {
+      return Math.ceil(((1 - this.#allowance) / FEED_MESSAGES_PER_SECOND) * 1000)
+    }
+    this.#allowance -= 1
+    return 0
+  }
+
+  /** A refused message. True when it was one too many. */
+  strike(): boolean {
+    return ++this.#strikeCount >= FEED_STRIKES_MAX
+  }
+
+  forgive(): void {
+    this.#strikeCount = 0
+  }
+}
