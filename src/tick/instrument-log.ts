@@ -28,13 +28,17 @@ export class InstrumentLog {
   /**
    * Reads the log into the (empty) table memory. Called once, by the main thread, before any other
    * thread attaches. Throws TickdError STATE_DIR_UNUSABLE when a line is not what was written.
+   * `tornTail`: what to do about a last line without an end; a tool that reads beside the daemon
+   * leaves it alone ('ignore'), for it may be in the middle of being written.
    */
-  load(memory: SharedArrayBuffer, capacity: number): void {
+  load(memory: SharedArrayBuffer, capacity: number, tornTail: 'cut' | 'ignore' = 'cut'): void {
     if (!existsSync(this.#path)) return
     const table = new InstrumentTable(memory, capacity)
     const text = readFileSync(this.#path, 'utf8')
     const whole = text.lastIndexOf('\n') + 1
-    if (whole < text.length) truncateSync(this.#path, Buffer.byteLength(text.slice(0, whole)))
+    if (whole < text.length && tornTail === 'cut') {
+      truncateSync(this.#path, Buffer.byteLength(text.slice(0, whole)))
+    }
     let line = 0
     for (const json of text.slice(0, whole).split('\n').slice(0, -1)) {
       line++
