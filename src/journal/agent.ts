@@ -22,6 +22,7 @@ import type { SharedSeq } from '../ring/shared-seq.ts'
 import type { TickRingConsumer } from '../ring/tick-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
+import { blockBytes } from './headers.ts'
 import { recoverJournal } from './recovery.ts'
 import { removableCount, removeOldest } from './retention.ts'
 import type { SegmentInfo } from './segment-files.ts'
@@ -157,8 +158,9 @@ export class JournalAgent implements Agent {
   }
 
   #isSyncDue(nowMs: number): boolean {
-    const { unsyncedBytes } = this.#writer as JournalWriter
-    if (unsyncedBytes === 0) return false
+    const { unsyncedBytes, durableSeq } = this.#writer as JournalWriter
+    // Rolling to a new segment syncs too: then there is only the news to spread.
+    if (unsyncedBytes === 0) return durableSeq > this.#options.ring.seq
     if (unsyncedBytes >= this.#syncBytes) return true
     return nowMs - this.#firstUnsyncedMs >= this.#options.settings.sync_interval_ms
   }
@@ -234,7 +236,7 @@ export class JournalAgent implements Agent {
     const { counters } = this.#options
     counters.add('records', count)
     counters.add('blocks')
-    counters.add('bytes', count * TICK_BYTES)
+    counters.add('bytes', blockBytes(count))
   }
 
   #countSegments(): void {

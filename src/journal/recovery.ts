@@ -178,7 +178,8 @@ function cutAndSeal(
   } catch (thrown) {
     throw ioError(`cannot recover ${path}`, thrown)
   }
-  return { firstSeq, endSeq, epoch, sizeBytes, closedMs: fstatSync(fd).mtimeMs }
+  const closedMs = Number(scan.lastWrittenNs / 1_000_000n)
+  return { firstSeq, endSeq, epoch, sizeBytes, closedMs }
 }
 
 function remove(directory: string, path: string, truncatedBytes: number): Outcome {

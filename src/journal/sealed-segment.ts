@@ -1,7 +1,13 @@
 // A closed segment as its header and its seal describe it, without reading what lies between.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { decodeBlockHeader, HeaderBuffer, newBlockHeader, type SegmentHeader } from './headers.ts'
+import {
+  blockWrittenNs,
+  decodeBlockHeader,
+  HeaderBuffer,
+  newBlockHeader,
+  type SegmentHeader,
+} from './headers.ts'
 import {
   corrupt,
   ioError,
@@ -12,6 +18,8 @@ import {
 } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 import { scanSegment } from './segment-scan.ts'
+
+const NS_PER_MS = 1_000_000n
 
 /** Reads a segment that is not the newest. Throws JOURNAL_CORRUPT when it is not whole. */
 export function readSealedSegment(directory: string, shard: number, firstSeq: number): SegmentInfo {
@@ -62,7 +70,7 @@ export function checkedHeader(
 
 /** What the seal of an open segment says; undefined when the file does not end in one. */
 export function readSeal(fd: number, path: string, header: SegmentHeader): SegmentInfo | undefined {
-  const { size, mtimeMs } = fstatSync(fd)
+  const { size } = fstatSync(fd)
   const offset = size - BLOCK_HEADER_BYTES
   if (offset <= SEGMENT_HEADER_BYTES) return undefined
   const buffer = new HeaderBuffer(BLOCK_HEADER_BYTES)
@@ -75,7 +83,8 @@ export function readSeal(fd: number, path: string, header: SegmentHeader): Segme
   if (decodeBlockHeader(buffer, 0, block) !== '' || block.tickCount !== 0) return undefined
   if (block.epoch !== header.epoch || block.firstSeq <= header.firstSeq) return undefined
   const { firstSeq, epoch } = header
-  return { firstSeq, endSeq: block.firstSeq, epoch, sizeBytes: size, closedMs: mtimeMs }
+  const closedMs = Number(blockWrittenNs(buffer, 0) / NS_PER_MS)
+  return { firstSeq, endSeq: block.firstSeq, epoch, sizeBytes: size, closedMs }
 }
 
 /** What is wrong between two neighbours, '' for nothing: sequences go on, epochs do not go back. */

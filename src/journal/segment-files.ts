@@ -1,6 +1,6 @@
 // Segment files of a shard's directory: names, listing, headers, and durable directory entries.
 
-import { closeSync, fsyncSync, openSync, readdirSync, readSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorText, TickdError } from '../errors.ts'
 import { decodeSegmentHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
@@ -32,6 +32,11 @@ export function segmentName(firstSeq: number): string {
 
 export function segmentPath(directory: string, firstSeq: number): string {
   return join(directory, segmentName(firstSeq))
+}
+
+/** Size of a segment's file; 0 when it is gone. */
+export function segmentFileBytes(directory: string, firstSeq: number): number {
+  return statSync(segmentPath(directory, firstSeq), { throwIfNoEntry: false })?.size ?? 0
 }
 
 /** First sequences of the segments in `directory`, ascending. Other files are left alone. */

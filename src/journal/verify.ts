@@ -1,0 +1,201 @@
+// Reads every byte of a shard's journal and lists what is wrong: which file, where, which records.
+//
+// It changes nothing and may run beside the daemon: what that appends meanwhile is not looked at,
+// what its retention removes meanwhile is not missed, and a half-written end of the open segment is
+// reported as such, not as a fault.
+
+import { closeSync, openSync } from 'node:fs'
+import {
+  ioError,
+  listSegments,
+  readSegmentHeader,
+  segmentFileBytes,
+  segmentPath,
+} from './segment-files.ts'
+import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { FAULTS_MAX, type SegmentFault, type SegmentScan, scanSegment } from './segment-scan.ts'
+
+export interface JournalFault {
+  file: string
+  offset: number
+  sizeBytes: number
+  what: string
+  /** Records affected: fromSeq … toSeq - 1. */
+  fromSeq: number
+  toSeq: number
+}
+
+export interface VerifyReport {
+  segmentCount: number
+  blockCount: number
+  recordCount: number
+  firstSeq: number
+  nextSeq: number
+  faults: JournalFault[]
+  /** Faults beyond those listed. */
+  faultsUnlisted: number
+  /** Bytes at the end of the newest segment that are no whole block (yet). */
+  tailBytes: number
+}
+
+/** Told after each block: bytes read so far, and in all. */
+export type OnProgress = (bytesRead: number, bytesAll: number) => void
+
+export function verifyJournal(directory: string, onProgress: OnProgress = () => {}): VerifyReport {
+  return new Verifier(directory, onProgress).run()
+}
+
+class Verifier {
+  readonly #directory: string
+  readonly #onProgress: OnProgress
+  readonly #report: VerifyReport = {
+    segmentCount: 0,
+    blockCount: 0,
+    recordCount: 0,
+    firstSeq: 0,
+    nextSeq: 0,
+    faults: [],
+    faultsUnlisted: 0,
+    tailBytes: 0,
+  }
+  #shard: number | undefined
+  #epoch = 0
+  #bytesRead = 0
+  #bytesAll = 0
+
+  constructor(directory: string, onProgress: OnProgress) {
+    this.#directory = directory
+    this.#onProgress = onProgress
+  }
+
+  run(): VerifyReport {
+    const report = this.#report
+    const firstSeqs = listSegments(this.#directory)
+    for (const seq of firstSeqs) this.#bytesAll += segmentFileBytes(this.#directory, seq)
+    report.firstSeq = firstSeqs[0] ?? 0
+    report.nextSeq = report.firstSeq
+    firstSeqs.forEach((firstSeq, index) => {
+      this.#segment(firstSeq, firstSeqs[index + 1])
+    })
+    return report
+  }
+
+  /** `nextFirstSeq`: of the segment after it; undefined for the newest. */
+  #segment(firstSeq: number, nextFirstSeq: number | undefined): void {
+    const report = this.#report
+    const path = segmentPath(this.#directory, firstSeq)
+    const fd = this.#open(path, firstSeq)
+    if (fd === undefined) return
+    report.segmentCount++
+    try {
+      this.#chain(path, firstSeq)
+      const header = readSegmentHeader(fd, path)
+      if (typeof header === 'string') {
+        this.#unreadable(path, header, firstSeq, nextFirstSeq)
+        return
+      }
+      const fault = this.#headerFault(header.shard, header.epoch, header.firstSeq, firstSeq)
+      if (fault !== '') this.#fault(path, 0, SEGMENT_HEADER_BYTES, fault, firstSeq, firstSeq)
+      this.#epoch = header.epoch
+      const before = this.#bytesRead
+      const scan = scanSegment(fd, path, { ...header, firstSeq }, (_, offset) => {
+        this.#onProgress(before + offset, this.#bytesAll)
+        return true
+      })
+      this.#bytesRead += scan.fileBytes
+      this.#count(path, scan, nextFirstSeq)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #count(path: string, scan: SegmentScan, nextFirstSeq: number | undefined): void {
+    const report = this.#report
+    report.blockCount += scan.blockCount
+    report.recordCount += scan.recordCount
+    report.faultsUnlisted += scan.faultsUnlisted
+    report.nextSeq = Math.max(report.nextSeq, scan.endSeq)
+    const isOpen = nextFirstSeq === undefined && !scan.isSealed
+    for (const fault of scan.faults) {
+      if (isOpen && !fault.wasDurable) report.tailBytes += fault.sizeBytes
+      else this.#segmentFault(path, fault, nextFirstSeq ?? scan.endSeq)
+    }
+    if (nextFirstSeq === undefined || scan.isSealed) return
+    if (scan.faults.length === 0 || report.nextSeq < nextFirstSeq) {
+      const what = 'the segment is closed and yet has no seal: it was cut short'
+      this.#fault(path, scan.endOffset, 0, what, scan.endSeq, nextFirstSeq)
+      report.nextSeq = nextFirstSeq
+    }
+  }
+
+  #segmentFault(path: string, fault: SegmentFault, endSeq: number): void {
+    const { offset, sizeBytes, what, fromSeq } = fault
+    const toSeq = fault.toSeq === -1 ? endSeq : fault.toSeq
+    this.#fault(path, offset, sizeBytes, what, fromSeq, toSeq)
+    this.#report.nextSeq = Math.max(this.#report.nextSeq, toSeq)
+  }
+
+  #unreadable(
+    path: string,
+    what: string,
+    firstSeq: number,
+    nextFirstSeq: number | undefined,
+  ): void {
+    const fileBytes = segmentFileBytes(this.#directory, firstSeq)
+    this.#bytesRead += fileBytes
+    // A crash in the moment of creation: no record can be in it.
+    if (nextFirstSeq === undefined && fileBytes <= SEGMENT_HEADER_BYTES) {
+      this.#report.tailBytes += fileBytes
+      return
+    }
+    const toSeq = nextFirstSeq ?? firstSeq
+    this.#fault(path, 0, fileBytes, `the segment header is unusable: ${what}`, firstSeq, toSeq)
+    this.#report.nextSeq = toSeq
+  }
+
+  /** The segment must go on where the one before it ended. */
+  #chain(path: string, firstSeq: number): void {
+    const { nextSeq } = this.#report
+    if (firstSeq > nextSeq)
+      this.#fault(path, 0, 0, 'segments are missing before it', nextSeq, firstSeq)
+    if (firstSeq < nextSeq) {
+      this.#fault(path, 0, 0, 'its records are in the segment before it too', firstSeq, nextSeq)
+    }
+    this.#report.nextSeq = firstSeq
+  }
+
+  #headerFault(shard: number, epoch: number, headerSeq: number, firstSeq: number): string {
+    this.#shard ??= shard
+    if (shard !== this.#shard) return `its header says shard ${shard}`
+    if (headerSeq !== firstSeq) return `its header says first sequence ${headerSeq}`
+    if (epoch < this.#epoch) return `its epoch ${epoch} is before that of an older segment`
+    return ''
+  }
+
+  /** undefined: the daemon's retention removed it while we were at work. */
+  #open(path: string, firstSeq: number): number | undefined {
+    try {
+      return openSync(path, 'r')
+    } catch (thrown) {
+      const isGone = (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+      const oldest = listSegments(this.#directory)[0] ?? 0
+      if (!isGone || oldest < firstSeq) throw ioError(`cannot open ${path}`, thrown)
+      this.#report.firstSeq = oldest
+      this.#report.nextSeq = oldest
+      return undefined
+    }
+  }
+
+  #fault(
+    file: string,
+    offset: number,
+    sizeBytes: number,
+    what: string,
+    fromSeq: number,
+    toSeq: number,
+  ): void {
+    const { faults } = this.#report
+    if (faults.length >= FAULTS_MAX) this.#report.faultsUnlisted++
+    else faults.push({ file, offset, sizeBytes, what, fromSeq, toSeq })
+  }
+}
