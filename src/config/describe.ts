@@ -87,7 +87,13 @@ function optionRows(path: Path, node: SchemaNode, isRequired = false): string[][
   if (isGroup(node)) return groupRows(path, node, [])
   const standard = isRequired ? 'required' : defaultText(String(path.at(-1)), node.default)
   return [
-    [`\`${path.join('.')}\``, typeText(node), standard, limitsText(node), node.description ?? ''],
+    [
+      `\`${path.join('.')}\``,
+      typeText(node) + unitText(path),
+      standard,
+      limitsText(node),
+      node.description ?? '',
+    ],
   ]
 }
 

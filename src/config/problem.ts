@@ -106,7 +106,7 @@ export function givenText(value: unknown): string {
 /** postgresql://user:secret@host -> postgresql://user:***@host; the same for ?password=. */
 export function hideCredentials(text: string): string {
   return text
-    .replace(/(\w+:\/\/[^/\s:@"]*):[^@/\s"]*@/g, '$1:***@')
+    .replace(/(\w+:\/\/[^/\s:@"]*):[^\s"]*@/g, '$1:***@')
     .replace(/([?&]password=)[^&\s"]*/gi, '$1***')
 }
 
