@@ -86,6 +86,23 @@ export const FEED_LATEST_MS = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
+/** POST /v1/ticks: bodies of the largest size held at once; beyond it 503. */
+export const PUSH_BODIES_MAX = 4
+/** As above, requests of any size. */
+export const PUSH_REQUESTS_MAX = 64
+/** Frames of POST bodies on the ring without a receipt: leaves room for every receipt. */
+export const PUSH_FRAMES_OUTSTANDING_MAX = RECEIPTS_OUTSTANDING_MAX / 2
+/** A POST that cannot put a byte on the frame ring for so long is refused. */
+export const PUSH_STALL_MS_MAX = 5000
+/** A POST whose records are not known to be durable after so long is answered with 504. */
+export const PUSH_DURABLE_MS_MAX = 30_000
+/** HTTP history: queries at once (a connection each), the longest, and the default time range. */
+export const HISTORY_QUERIES_MAX = 4
+export const HISTORY_QUERY_MS_MAX = 10_000
+export const HISTORY_RANGE_MS = 3_600_000
+/** Rows of an HTTP answer when the client does not say. */
+export const HTTP_ROWS = 100
+
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64
 /** Agents of one daemon. */
