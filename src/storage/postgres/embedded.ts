@@ -2,7 +2,7 @@
 //
 //   <directory>/data       the cluster (initdb), owned by the account that runs the server
 //              /run        its unix socket          /log        its log files, one a weekday
-//              /password   of the superuser `tickd` /owner.json which daemon runs it
+//              /passfile   of the superuser `tickd` /owner.json which daemon runs it
 //              /startup.log                         /server-*   a copy of the programs, if needed
 //
 // Access: SCRAM with a generated password, on the unix socket and on 127.0.0.1 alone. The caller
@@ -33,6 +33,8 @@ import { serverSettings } from './server-settings.ts'
 
 const USER = 'tickd'
 const DATABASE = 'tickd'
+/** In libpq's form, so that psql can be pointed to it: host:port:database:user:password. */
+const PASSFILE = 'passfile'
 const HOST = '127.0.0.1'
 /** Recovery after a crash reads up to max_wal_size of log. */
 const READY_MS_MAX = 300_000
@@ -55,8 +57,10 @@ export interface EmbeddedPostgresOptions {
 
 export class EmbeddedPostgres {
   readonly port: number
-  /** With the password: for the daemon and, printed on demand, for its operator. */
+  /** With the password: for the daemon. */
   readonly url: string
+  /** For `psql`, as it may be shown: names the file with the password. */
+  readonly printUrl: string
   readonly #command: ServerCommand
   readonly #dataDirectory: string
   readonly #log: Log
@@ -76,7 +80,9 @@ export class EmbeddedPostgres {
     this.#log = options.log
     this.#server = server
     this.port = port
-    this.url = `postgresql://${USER}:${password}@${HOST}:${port}/${DATABASE}`
+    const path = `${HOST}:${port}/${DATABASE}`
+    this.url = `postgresql://${USER}:${password}@${path}`
+    this.printUrl = `postgresql://${USER}@${path}?passfile=${join(options.directory, PASSFILE)}`
   }
 
   /**
@@ -98,7 +104,9 @@ export class EmbeddedPostgres {
       try {
         // The instance is made after its server; a death before that is seen by waitReady.
         let self: EmbeddedPostgres | undefined
-        const server = await ServerProcess.spawn(full, (how) => self?.#onDeath(how))
+        const server = await ServerProcess.spawn(full, (how) => {
+          if (self !== undefined) self.#onDeath(how)
+        })
         await waitReady(server, dataDirectory)
         self = new EmbeddedPostgres(full, options, port, password, server)
         writeFileSync(join(directory, 'port'), String(port))
@@ -207,7 +215,7 @@ async function prepareCluster(
   log: Log,
 ): Promise<string> {
   const dataDirectory = join(directory, 'data')
-  const passwordPath = join(directory, 'password')
+  const passfilePath = join(directory, PASSFILE)
   const ours = binaries.version.split('.')[0] as string
   const cluster = { bin: join(binaries.directory, 'bin'), directory, account, user: USER }
   const theirs = readClusterVersion(dataDirectory)
@@ -218,18 +226,21 @@ async function prepareCluster(
         'upgrade it with pg_upgrade, or move it away to start with an empty database',
     )
   }
-  if (theirs !== undefined && existsSync(passwordPath)) return readFileSync(passwordPath, 'utf8')
+  if (theirs !== undefined && existsSync(passfilePath)) {
+    const line = readFileSync(passfilePath, 'utf8')
+    return line.slice(line.lastIndexOf(':') + 1).trim()
+  }
   const password = randomBytes(16).toString('hex')
   if (theirs === undefined) {
     log.info({ directory: dataDirectory }, 'creating the embedded PostgreSQL database')
     initCluster(cluster, password)
   } else {
-    log.warn({ path: passwordPath }, 'the password file is missing: setting a new password')
+    log.warn({ path: passfilePath }, 'the password file is missing: setting a new password')
     setPassword(cluster, password)
   }
-  const partial = `${passwordPath}.partial`
-  writeFileSync(partial, password, { mode: 0o600 })
-  renameSync(partial, passwordPath)
+  const partial = `${passfilePath}.partial`
+  writeFileSync(partial, `*:*:*:${USER}:${password}\n`, { mode: 0o600 })
+  renameSync(partial, passfilePath)
   return password
 }
 

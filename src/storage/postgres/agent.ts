@@ -1,0 +1,323 @@
+// The role `postgres`: stores the durable records of one shard, exactly once, at its own pace.
+//
+// Reads the journal from the position that the database has committed. While one batch is being
+// stored, the next is read. A database that is slow or away costs nobody else anything: this
+// falls behind in the journal, which keeps what is not stored. After any failure the connection is
+// given up and, with a capped and jittered wait, opened anew at the committed position.
+
+import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/schema.ts'
+import { errorText, TickdError } from '../../errors.ts'
+import { PARTITION_DAYS_AHEAD_MAX, STORE_STALL_MS_MAX } from '../../limits.ts'
+import type { CounterName } from '../../ops/counter-catalog.ts'
+import type { CounterSet } from '../../ops/counters.ts'
+import type { Log } from '../../ops/log.ts'
+import type { SharedSeq } from '../../ring/shared-seq.ts'
+import type { Agent } from '../../threads/agent.ts'
+import { TickBatch } from '../../tick/batch.ts'
+import type { InstrumentTable } from '../../tick/instruments.ts'
+import { Backoff } from '../backoff.ts'
+import { BatchPlan } from './batch-plan.ts'
+import { type CopyKernel, jsCopyKernel } from './encode.ts'
+import { DAY_S, FIRST_DAY } from './partitions.ts'
+import { PostgresWriter, type Stored } from './writer.ts'
+
+/** What is needed of the journal's reader (src/journal/reader.ts). */
+export interface StoreReader {
+  /** Sequence of the next record. */
+  readonly seq: number
+  /** Epoch of the records last read: one a batch. */
+  readonly epoch: number
+  read(out: TickBatch): number
+  close(): void
+}
+
+export interface PostgresAgentOptions {
+  shard: number
+  config: Config['postgres']
+  /** Where the database is now. */
+  url: () => string
+  /** A reader of the shard's journal. */
+  openReader: (fromSeq: number) => StoreReader
+  /** Next sequence after the durable ones; oldest one still in the journal. */
+  durable: () => number
+  oldest: () => number
+  /** POSITION.postgres: written here. */
+  stored: SharedSeq
+  instruments: InstrumentTable
+  clock: Clock
+  log: Log
+  counters: CounterSet<CounterName<'postgres'>>
+  /** Asks for a duty cycle. */
+  wake: () => void
+  kernel?: CopyKernel
+}
+
+/** A batch between journal and database. */
+interface Load {
+  readonly batch: TickBatch
+  firstSeq: number
+  epoch: number
+  /** Ticks of it that are stored. */
+  storedCount: number
+}
+
+export class PostgresAgent implements Agent {
+  readonly roleName: string
+  readonly #options: PostgresAgentOptions
+  readonly #plan: BatchPlan
+  readonly #backoff: Backoff
+  #now: Load
+  #next: Load
+  #writer: PostgresWriter | undefined
+  #reader: StoreReader | undefined
+  #isOpening = false
+  #isStoring = false
+  #isDraining = false
+  #isClosed = false
+  /** When the server last took or sent something while it owed us an answer. */
+  #progressMs = 0
+  /** When records were first seen that do not fill a batch; Infinity = none. */
+  #waitingSinceMs = Number.POSITIVE_INFINITY
+  #lastError: TickdError | undefined
+  /** The trouble that was logged last, while it lasts. */
+  #saidError = ''
+
+  constructor(options: PostgresAgentOptions) {
+    const capacity = options.config.batch_rows
+    this.roleName = `postgres-${options.shard}`
+    this.#options = options
+    this.#plan = new BatchPlan(capacity)
+    this.#backoff = new Backoff(options.clock)
+    this.#now = newLoad(capacity)
+    this.#next = newLoad(capacity)
+  }
+
+  /** Throws when the database is there and not ours; one that is away is waited for. */
+  async onStart(): Promise<void> {
+    await this.#open()
+    if (this.#lastError?.code === 'POSTGRES_CONFLICT') throw this.#lastError
+  }
+
+  doWork(): number {
+    const nowMs = this.#options.clock.monoMs()
+    if (this.#writer === undefined) {
+      if (!this.#isOpening && this.#backoff.isOver()) void this.#open()
+      return 0
+    }
+    if (this.#isStoring && nowMs - this.#progressMs > STORE_STALL_MS_MAX) {
+      this.#fail(stalled())
+      return 0
+    }
+    const rows = this.#read(nowMs)
+    this.#storeNext()
+    return rows
+  }
+
+  drain(): boolean {
+    this.#isDraining = true
+    if (this.#writer === undefined) return !this.#isOpening
+    return this.#writer.seq >= this.#options.durable()
+  }
+
+  onClose(): void {
+    this.#isClosed = true
+    this.#release()
+  }
+
+  /** For readiness and for tests. */
+  status(): { connected: boolean; storedSeq: number; lastError: TickdError | undefined } {
+    return {
+      connected: this.#writer !== undefined,
+      storedSeq: this.#options.counters.get('stored_seq'),
+      lastError: this.#lastError,
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { config, shard, instruments, log } = this.#options
+    this.#isOpening = true
+    let writer: PostgresWriter | undefined
+    try {
+      writer = await PostgresWriter.open({
+        url: this.#options.url(),
+        schema: config.schema,
+        shard,
+        connectTimeoutMs: config.connect_timeout_ms,
+        copyBufferBytes: config.copy_buffer_bytes,
+        synchronousCommit: config.synchronous_commit,
+        partitionDaysAhead: config.partition_days_ahead,
+        instruments,
+        kernel: this.#options.kernel ?? jsCopyKernel,
+        log,
+        onProgress: () => {
+          this.#progressMs = this.#options.clock.monoMs()
+        },
+        onLost: (error) => {
+          // Before it is ours, open() itself throws.
+          if (writer !== undefined && writer === this.#writer) this.#fail(error)
+        },
+      })
+      if (this.#isClosed) writer.close()
+      else this.#begin(writer)
+    } catch (thrown) {
+      this.#fail(thrown)
+    } finally {
+      this.#isOpening = false
+      this.#options.wake()
+    }
+  }
+
+  /** Opens the journal where the database left off. */
+  #begin(writer: PostgresWriter): void {
+    const { shard, counters, log, stored } = this.#options
+    this.#writer = writer
+    this.#reader = this.#options.openReader(this.#firstSeq(writer.seq))
+    this.#now.batch.count = 0
+    this.#next.batch.count = 0
+    this.#lastError = undefined
+    stored.store(writer.seq)
+    counters.set('stored_seq', writer.seq)
+    counters.set('connected', 1)
+    log.info({ shard, seq: writer.seq }, 'PostgreSQL connected')
+  }
+
+  /** Where to read on from; loss and a foreign journal are told here. */
+  #firstSeq(committed: number): number {
+    const { shard, counters, log, durable, oldest } = this.#options
+    if (committed > durable()) {
+      throw new TickdError(
+        'POSTGRES_CONFLICT',
+        `shard ${shard}: the database holds records up to ${committed - 1}, and the journal ends ` +
+          `at ${durable() - 1}: it is not the journal these were stored from; bring that one ` +
+          'back, or set postgres.schema to another name',
+      )
+    }
+    const from = Math.max(committed, oldest())
+    if (from > committed) {
+      const lost = { shard, from: committed, to: from - 1, records: from - committed }
+      counters.add('records_lost', lost.records)
+      log.error(lost, 'records left the journal before they were stored: they are lost here')
+    }
+    return from
+  }
+
+  /** Fills the spare batch, when there is a full one to be had or the wait is over. */
+  #read(nowMs: number): number {
+    const { config, durable } = this.#options
+    const reader = this.#reader as StoreReader
+    const { batch } = this.#next
+    if (batch.count > 0) return 0
+    const available = durable() - reader.seq
+    if (available <= 0) {
+      this.#waitingSinceMs = Number.POSITIVE_INFINITY
+      return 0
+    }
+    this.#waitingSinceMs = Math.min(this.#waitingSinceMs, nowMs)
+    const isDue = nowMs - this.#waitingSinceMs >= config.batch_ms || this.#isDraining
+    if (available < config.batch_rows && !isDue) return 0
+    this.#waitingSinceMs = Number.POSITIVE_INFINITY
+    try {
+      this.#next.firstSeq = reader.seq
+      reader.read(batch)
+      this.#next.epoch = reader.epoch
+      this.#next.storedCount = 0
+      return batch.count
+    } catch (thrown) {
+      // A damaged journal is the operator's to mend; ingest and the other stores go on.
+      this.#fail(thrown)
+      return 0
+    }
+  }
+
+  /** Starts the next transaction unless one is under way. */
+  #storeNext(): void {
+    const { clock } = this.#options
+    if (this.#isStoring || this.#writer === undefined) return
+    if (this.#now.storedCount >= this.#now.batch.count) {
+      if (this.#next.batch.count === 0) return
+      const done = this.#now
+      this.#now = this.#next
+      this.#next = done
+      done.batch.count = 0
+      done.storedCount = 0
+    }
+    clock.read()
+    const today = Math.floor(clock.sec / DAY_S)
+    const { batch, storedCount, firstSeq, epoch } = this.#now
+    this.#plan.build(batch, storedCount, FIRST_DAY, today + PARTITION_DAYS_AHEAD_MAX)
+    this.#isStoring = true
+    this.#progressMs = clock.monoMs()
+    const writer = this.#writer
+    writer.store(batch, this.#plan, firstSeq, epoch, today).then(
+      (stored) => this.#onStored(writer, stored),
+      (thrown) => this.#onFailed(writer, thrown),
+    )
+  }
+
+  #onStored(writer: PostgresWriter, stored: Stored): void {
+    if (writer !== this.#writer) return
+    const { counters } = this.#options
+    this.#isStoring = false
+    // Only now: a database that takes connections but no rows is not to be hammered.
+    this.#backoff.reset()
+    this.#saidError = ''
+    this.#now.storedCount = this.#plan.to
+    this.#options.stored.store(writer.seq)
+    counters.set('stored_seq', writer.seq)
+    counters.add('records', stored.rows)
+    counters.add('batches')
+    counters.add('bytes', stored.bytes)
+    counters.add('partitions', stored.partitions)
+    counters.add('instruments', stored.instruments)
+    // The batch read meanwhile goes out at once: the server is idle until it does.
+    this.#storeNext()
+    this.#options.wake()
+  }
+
+  #onFailed(writer: PostgresWriter, thrown: unknown): void {
+    // Of a writer that was given up, this is only the echo.
+    if (writer === this.#writer) this.#fail(thrown)
+  }
+
+  /** Gives the connection up; the next one begins at what was committed. */
+  #fail(thrown: unknown): void {
+    const { shard, counters, log } = this.#options
+    const error =
+      thrown instanceof TickdError
+        ? thrown
+        : new TickdError('POSTGRES_BROKEN', errorText(thrown), { cause: thrown })
+    const isRepeat = this.#saidError === error.message
+    this.#saidError = error.message
+    this.#lastError = error
+    this.#release()
+    if (this.#isClosed) return
+    counters.add('failures')
+    const retryMs = Math.round(this.#backoff.next())
+    const fields = { shard, code: error.code, retryMs, error: error.message }
+    // The same trouble again is worth a line only to those who look for it.
+    if (isRepeat) log.debug(fields, 'storing still fails')
+    else log.error(fields, 'storing failed; records wait in the journal')
+  }
+
+  #release(): void {
+    this.#isStoring = false
+    this.#writer?.close()
+    this.#reader?.close()
+    this.#writer = undefined
+    this.#reader = undefined
+    this.#options.counters.set('connected', 0)
+  }
+}
+
+function newLoad(capacity: number): Load {
+  return { batch: new TickBatch(capacity), firstSeq: 0, epoch: 0, storedCount: 0 }
+}
+
+function stalled(): TickdError {
+  return new TickdError(
+    'POSTGRES_UNREACHABLE',
+    `PostgreSQL took and sent nothing for ${STORE_STALL_MS_MAX / 1000} s; connecting anew`,
+    { canRetry: true },
+  )
+}

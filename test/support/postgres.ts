@@ -1,0 +1,62 @@
+// A real PostgreSQL for a test: a throw-away embedded server in a temporary directory.
+
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { silentLog } from '../../src/ops/log.ts'
+import type { Binaries } from '../../src/storage/postgres/binaries.ts'
+import { EmbeddedPostgres } from '../../src/storage/postgres/embedded.ts'
+
+export interface TestPostgres {
+  readonly server: EmbeddedPostgres
+  readonly directory: string
+  readonly url: string
+  /** Rows of one statement, on a connection of its own. */
+  psql(sql: string): Promise<Record<string, unknown>[]>
+  /** Stops the server and removes its directory. */
+  stop(): Promise<void>
+}
+
+/** Debian's PostgreSQL 15, where it is installed: an old version to be checked against. */
+export const DEBIAN_15: Binaries = { directory: '/usr/lib/postgresql/15', version: '15' }
+export const hasDebian15 = existsSync(join(DEBIAN_15.directory, 'bin/initdb'))
+
+export async function startPostgres(binaries?: Binaries): Promise<TestPostgres> {
+  const directory = temporaryDirectory('pg')
+  const server = await EmbeddedPostgres.start({
+    directory,
+    port: 0,
+    log: silentLog,
+    ...(binaries === undefined ? {} : { binaries }),
+  })
+  return {
+    server,
+    directory,
+    url: server.url,
+    psql: (sql) => psql(server.url, sql),
+    async stop() {
+      await server.stop()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export async function psql(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const result = await client.query(sql)
+    return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows
+  } finally {
+    await client.end()
+  }
+}
+
+/** A new directory that the account which runs PostgreSQL can enter. */
+export function temporaryDirectory(name: string): string {
+  const directory = mkdtempSync(join(tmpdir(), `tickd-${name}-`))
+  chmodSync(directory, 0o755)
+  return directory
+}
