@@ -46,7 +46,7 @@ export class FeedbackSender {
     this.#ring = new FrameRingProducer(memory, producerBell)
   }
 
-  /** False when the ring is full: try again before the frame is released. */
+  /** False when the ring is full: try again before the next frame is taken. */
   receipt(receipt: Receipt): boolean {
     this.#meta.format = FEEDBACK.receipt
     this.#meta.source = receipt.source

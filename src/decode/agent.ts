@@ -1,0 +1,347 @@
+// The decode stage of a shard: frames in, validated ticks and dead letters out.
+//
+// Works in groups: consecutive frames of one source are decoded into one batch, validated, published
+// in one piece, counted and released together. A frame that wants a receipt is a group of its own.
+// Nothing of a group is counted or released before it is published, so that after a crash the whole
+// group is done again, by fresh decoders, and counted once. (Dead letters of rejected messages may
+// then come twice. Make a fresh validator with the agent: one that remembers the trades of a group
+// that was never published would drop them as repeats.)
+//
+//   poll, decode, keep …  →  validate  →  publish  →  count, release  →  receipt
+//                                         └ no room: try again next cycle ┘
+//
+// A decoder that throws is a bug: it is counted, and the agent goes down with it to be made anew.
+// A frame in whose work that happened twice is a dead letter at the third attempt.
+//
+// Invariants (per source, after each group): messages = decoded + ignored + rejected; records =
+// accepted + duplicate + quarantined.
+
+import type { Clock } from '../clock.ts'
+import { assert, errorText } from '../errors.ts'
+import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
+import { BATCH_TICKS_MAX, FRAME_BYTES_MAX, GROUP_FRAMES_MAX, GROUP_TICKS } from '../limits.ts'
+import { type CounterName, counterNames } from '../ops/counter-catalog.ts'
+import type { CounterSet } from '../ops/counters.ts'
+import type { Log } from '../ops/log.ts'
+import type { FeedbackSender, Receipt } from '../ring/feedback.ts'
+import { FRAME_FLAG, type FrameMeta, type FrameRingConsumer } from '../ring/frame-ring.ts'
+import type { TickRingProducer } from '../ring/tick-ring.ts'
+import type { Agent } from '../threads/agent.ts'
+import { TickBatch } from '../tick/batch.ts'
+import { type Decoder, DecodeTally, EVENT_NAMES } from './decoder.ts'
+
+export type DecodeCounters = CounterSet<CounterName<'decode'>>
+
+/** One producer of frames: its ring, and the ring that takes receipts and resyncs back to it. */
+export interface DecodeInput {
+  readonly ring: FrameRingConsumer
+  readonly feedback: FeedbackSender
+}
+
+/** What the agent needs of the validate stage. */
+export interface TickValidator {
+  readonly duplicateCount: number
+  readonly quarantinedCount: number
+  readonly quarantined: Float64Array
+  onQuarantine: ((reason: number, batch: TickBatch, index: number) => void) | undefined
+  validate(batch: TickBatch): void
+}
+
+/** What the agent needs of the dead letters. */
+export interface DeadLetterBox {
+  readonly bufferedCount: number
+  addMessage(reason: number, meta: FrameMeta, bytes: Uint8Array, start: number, end: number): void
+  addRecord(
+    reason: number,
+    format: number,
+    batch: TickBatch,
+    index: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void
+  flush(): void
+  close(): void
+}
+
+export interface DecodeAgentOptions {
+  readonly shard: number
+  readonly inputs: readonly DecodeInput[]
+  readonly ticks: TickRingProducer
+  /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
+  readonly decoders: (source: number, format: number) => Decoder | undefined
+  readonly validator: TickValidator
+  readonly deadLetters: DeadLetterBox
+  /** The 'decode' counters of a source. */
+  readonly counters: (source: number) => DecodeCounters
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A frame is given to a decoder so many times; then it is a dead letter. */
+const ATTEMPTS_MAX = 2
+/** Dead letters wait in memory for at most so long (plus one idle period). */
+const LETTERS_FLUSH_MS = 500
+/** Frames of a group, in payload bytes: well under what the frame ring holds. */
+const GROUP_BYTES = FRAME_BYTES_MAX
+const FORMATS_MAX = 256
+
+const REJECT = Object.freeze({
+  unknownFormat: REJECT_REASONS.indexOf('unknown_format'),
+  decoderCrash: REJECT_REASONS.indexOf('decoder_crash'),
+})
+
+/** Where a group stands. */
+const PHASE = Object.freeze({ empty: 0, decoded: 1, published: 2 })
+
+export class DecodeAgent implements Agent {
+  readonly roleName: string
+  readonly #options: DecodeAgentOptions
+  readonly #decoders = new Map<number, Decoder>()
+  readonly #batch = new TickBatch(BATCH_TICKS_MAX + GROUP_TICKS)
+  readonly #tally = new DecodeTally(IGNORE_REASONS, REJECT_REASONS, BATCH_TICKS_MAX + GROUP_TICKS)
+  /** Index of the input whose turn it is. */
+  #turn = 0
+  #lettersFlushedMs: number
+
+  // The group at hand.
+  #phase: number = PHASE.empty
+  #input: DecodeInput
+  #source = 0
+  #format = 0
+  #wantsReceipt = false
+  #frameCount = 0
+  #frameBytes = 0
+  #recordCount = 0
+  #gapMissing = 0
+  readonly #receipt: Receipt = {
+    token: 0,
+    source: 0,
+    firstSeq: 0,
+    accepted: 0,
+    duplicate: 0,
+    rejected: 0,
+  }
+
+  constructor(options: DecodeAgentOptions) {
+    const input = options.inputs[0]
+    assert(input !== undefined, 'a decode agent has an input')
+    this.roleName = `decode-${options.shard}`
+    this.#options = options
+    this.#input = input
+    this.#lettersFlushedMs = options.clock.monoMs()
+    this.#tally.onReject = (reason, bytes, start, end) => {
+      options.deadLetters.addMessage(reason, this.#input.ring.meta, bytes, start, end)
+    }
+    this.#tally.onGap = (instrument, from, to) => {
+      this.#gapMissing += Math.max(0, to - from + 1)
+      // A request that finds no room is lost: it is repeated at the next gap.
+      this.#input.feedback.resync(this.#source, instrument)
+    }
+    options.validator.onQuarantine = (reason, batch, index) => {
+      const start = this.#tally.origins[index * 2] as number
+      const end = this.#tally.origins[index * 2 + 1] as number
+      const { bytes } = this.#input.ring
+      options.deadLetters.addRecord(reason, this.#format, batch, index, bytes, start, end)
+    }
+  }
+
+  /** One group of each input, in turn. Returns frames taken; 0 also while the output has no room. */
+  doWork(): number {
+    const { inputs } = this.#options
+    let work = 0
+    let free = this.#settle()
+    for (let i = 0; i < inputs.length && free; i++) {
+      this.#turn = (this.#turn + 1) % inputs.length
+      work += this.#gather(inputs[this.#turn] as DecodeInput)
+      free = this.#settle()
+    }
+    this.#tendLetters()
+    return work
+  }
+
+  /** True when no frame is left on the rings and all that was taken is published. */
+  drain(): boolean {
+    if (this.#phase !== PHASE.empty) return false
+    return this.#options.inputs.every(({ ring }) => !ring.poll())
+  }
+
+  onClose(): void {
+    this.#options.deadLetters.close()
+  }
+
+  /** Decodes and validates the next group of an input. Returns its frames; 0 = none waits. */
+  #gather(input: DecodeInput): number {
+    const { ring } = input
+    if (!ring.poll()) return 0
+    this.#begin(input)
+    do {
+      this.#take(ring)
+    } while (!this.#isFull(ring) && ring.poll() && this.#belongs(ring.meta))
+    this.#recordCount = this.#batch.count
+    this.#options.validator.validate(this.#batch)
+    this.#phase = PHASE.decoded
+    return this.#frameCount
+  }
+
+  #begin(input: DecodeInput): void {
+    const { meta } = input.ring
+    this.#input = input
+    this.#source = meta.source
+    this.#format = meta.format
+    this.#wantsReceipt = (meta.flags & FRAME_FLAG.WANT_RECEIPT) !== 0
+    this.#receipt.token = meta.token
+    this.#frameCount = 0
+    this.#frameBytes = 0
+    this.#gapMissing = 0
+    this.#batch.count = 0
+    this.#tally.reset()
+  }
+
+  #isFull(ring: FrameRingConsumer): boolean {
+    return (
+      this.#wantsReceipt ||
+      this.#batch.count >= GROUP_TICKS ||
+      this.#frameCount >= GROUP_FRAMES_MAX ||
+      this.#frameBytes >= GROUP_BYTES ||
+      ring.recovering
+    )
+  }
+
+  #belongs(meta: FrameMeta): boolean {
+    const wantsReceipt = (meta.flags & FRAME_FLAG.WANT_RECEIPT) !== 0
+    return meta.source === this.#source && meta.format === this.#format && !wantsReceipt
+  }
+
+  /** Decodes the polled frame into the batch, and keeps it on its ring. */
+  #take(ring: FrameRingConsumer): void {
+    const { meta, bytes, start, end } = ring
+    const { log } = this.#options
+    const { source, format } = meta
+    this.#frameCount++
+    this.#frameBytes += end - start
+    const attempt = ring.beginAttempt()
+    const decoder = this.#decoderOf(source, format)
+    if (attempt > ATTEMPTS_MAX) {
+      log.error(
+        { source, format, frameBytes: end - start },
+        'frame crashed decode twice: set aside',
+      )
+      this.#tally.reject(REJECT.decoderCrash, bytes, start, end)
+    } else if (decoder === undefined) {
+      this.#tally.reject(REJECT.unknownFormat, bytes, start, end)
+    } else {
+      try {
+        decoder.decode(bytes, start, end, meta, this.#batch, this.#tally)
+      } catch (error) {
+        const fields = { source, format, frameBytes: end - start, attempt, error: errorText(error) }
+        log.error(fields, 'decoder threw: a bug of ours; the frame is tried twice')
+        this.#options.counters(source).add('decoder_crashes')
+        throw error
+      }
+    }
+    ring.keep()
+  }
+
+  #decoderOf(source: number, format: number): Decoder | undefined {
+    const key = source * FORMATS_MAX + format
+    const known = this.#decoders.get(key)
+    if (known !== undefined) return known
+    const decoder = this.#options.decoders(source, format)
+    if (decoder !== undefined) this.#decoders.set(key, decoder)
+    return decoder
+  }
+
+  /** Publishes, counts, releases and receipts the group at hand. False = no room, try again. */
+  #settle(): boolean {
+    if (this.#phase === PHASE.decoded) {
+      const { ticks } = this.#options
+      const { count } = this.#batch
+      const seq = count === 0 ? ticks.seq : ticks.publish(this.#batch, 0, count)
+      if (seq === -1) return false
+      this.#receipt.firstSeq = seq
+      this.#count()
+      // Released before the receipt has gone: were we to crash while we wait for room for it, a
+      // receipt would be missing, which its producer can bear, rather than records stand twice.
+      this.#input.ring.releaseKept()
+      this.#phase = PHASE.published
+    }
+    if (this.#phase === PHASE.published) {
+      if (this.#wantsReceipt && !this.#sendReceipt()) return false
+      this.#phase = PHASE.empty
+    }
+    return true
+  }
+
+  #sendReceipt(): boolean {
+    const { validator } = this.#options
+    const receipt = this.#receipt
+    receipt.source = this.#source
+    receipt.accepted = this.#batch.count
+    receipt.duplicate = validator.duplicateCount
+    receipt.rejected = sum(this.#tally.rejected) + validator.quarantinedCount
+    return this.#input.feedback.receipt(receipt)
+  }
+
+  /** Adds the group to its source's counters. */
+  #count(): void {
+    const { validator, counters } = this.#options
+    const { values } = counters(this.#source)
+    const tally = this.#tally
+    add(values, COUNTER.frames, this.#frameCount)
+    add(values, COUNTER.bytes, this.#frameBytes)
+    add(values, COUNTER.messages, tally.messages)
+    add(values, COUNTER.messages_decoded, tally.decoded)
+    add(values, COUNTER.records, this.#recordCount)
+    add(values, COUNTER.records_accepted, this.#batch.count)
+    add(values, COUNTER.records_duplicate, validator.duplicateCount)
+    add(values, COUNTER.records_quarantined, validator.quarantinedCount)
+    add(values, COUNTER.gaps, tally.gaps)
+    add(values, COUNTER.gap_missing, this.#gapMissing)
+    addAll(values, COUNTER.events_trade, tally.events)
+    addAll(values, COUNTER.ignored_control, tally.ignored)
+    addAll(values, COUNTER.rejected_bad_json, tally.rejected)
+    if (validator.quarantinedCount > 0) {
+      addAll(values, COUNTER.quarantined_price_out_of_range, validator.quarantined)
+    }
+  }
+
+  #tendLetters(): void {
+    const nowMs = this.#options.clock.monoMs()
+    if (nowMs - this.#lettersFlushedMs < LETTERS_FLUSH_MS) return
+    this.#lettersFlushedMs = nowMs
+    this.#options.deadLetters.flush()
+  }
+}
+
+const COUNTER = Object.fromEntries(
+  counterNames('decode').map((name, index) => [name, index]),
+) as Readonly<Record<CounterName<'decode'>, number>>
+
+assertRun('events', EVENT_NAMES)
+assertRun('ignored', IGNORE_REASONS)
+assertRun('rejected', REJECT_REASONS)
+assertRun('quarantined', QUARANTINE_REASONS)
+
+/** The counters of a list stand side by side in the list's order: they are added as one. */
+function assertRun(prefix: string, list: readonly string[]): void {
+  const names: readonly string[] = counterNames('decode')
+  const first = names.indexOf(`${prefix}_${list[0]}`)
+  for (let i = 0; i < list.length; i++) {
+    assert(names[first + i] === `${prefix}_${list[i]}`, `${prefix} counters follow their list`)
+  }
+}
+
+function add(values: Float64Array, index: number, n: number): void {
+  values[index] = (values[index] as number) + n
+}
+
+function addAll(values: Float64Array, first: number, amounts: Float64Array): void {
+  for (let i = 0; i < amounts.length; i++) add(values, first + i, amounts[i] as number)
+}
+
+function sum(amounts: Float64Array): number {
+  let total = 0
+  for (let i = 0; i < amounts.length; i++) total += amounts[i] as number
+  return total
+}
