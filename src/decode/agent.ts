@@ -152,8 +152,8 @@ export class DecodeAgent implements Agent {
     let work = 0
     let free = this.#settle()
     for (let i = 0; i < inputs.length && free; i++) {
-      this.#turn = (this.#turn + 1) % inputs.length
       work += this.#gather(inputs[this.#turn] as DecodeInput)
+      this.#turn = (this.#turn + 1) % inputs.length
       free = this.#settle()
     }
     this.#tendLetters()
