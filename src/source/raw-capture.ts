@@ -160,7 +160,8 @@ export class SourceCapture {
 
   #add(type: string, conn: number, sec: number, nsec: number, rest: string): void {
     if (this.#capture.stopped) return
-    const ns = `${sec}${String(nsec).padStart(9, '0')}`
+    // By text: as a number it would be rounded. No time of ours is in 1970.
+    const ns = sec > 0 ? `${sec}${String(nsec).padStart(9, '0')}` : '0'
     const line = `{"t":"${type}","conn":${conn},"ts_ns":${ns}${rest}}\n`
     const size = Buffer.byteLength(line)
     if (this.#waitingBytes + size > BACKLOG_BYTES_MAX) {
