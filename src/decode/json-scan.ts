@@ -59,12 +59,12 @@ function skipEscapedString(bytes: Uint8Array, at: number, end: number): number {
     if (byte < SPACE) return BAD
     if (byte !== BACKSLASH) continue
     if (++next === end) return BAD
-    const escape = bytes[next] as number
-    if (escape === 0x75) {
+    const letter = bytes[next] as number
+    if (letter === 0x75) {
       for (let digit = 0; digit < 4; digit++) {
         if (++next === end || !isHexDigit(bytes[next] as number)) return BAD
       }
-    } else if (!isEscape(escape)) return BAD
+    } else if (!isEscape(letter)) return BAD
   }
   return BAD
 }
@@ -140,7 +140,8 @@ export class NestedWalker {
         next = skipSpace(bytes, next + 1, end)
         if (next >= end) return BAD
         if (bytes[next] !== (inObject ? CLOSE_OBJECT : CLOSE_ARRAY)) {
-          if (inObject && (next = this.#skipKey(bytes, next, end)) === BAD) return BAD
+          if (inObject) next = this.#skipKey(bytes, next, end)
+          if (next === BAD) return BAD
           continue
         }
       } else {

@@ -28,13 +28,13 @@ export class Unescaper {
         this.bytes[size++] = byte
         continue
       }
-      const escape = text[at + 1] as number
-      if (escape === SLASH) {
+      const letter = text[at + 1] as number
+      if (letter === SLASH) {
         this.bytes[size++] = SLASH
         at++
-      } else if (escape !== LETTER_U) {
+      } else if (letter !== LETTER_U) {
         this.bytes[size++] = BACKSLASH
-        this.bytes[size++] = escape
+        this.bytes[size++] = letter
         at++
       } else {
         const length = this.#codePoint(text, at, size)

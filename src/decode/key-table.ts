@@ -67,7 +67,7 @@ export class KeyTable {
         if (this.#place()) return
       }
     }
-    assert(false, 'the names can be told apart by length, first, middle and last byte')
+    assert(false, 'the names differ in length or in the bytes that are hashed')
   }
 
   #place(): boolean {
@@ -83,13 +83,14 @@ export class KeyTable {
     return true
   }
 
-  /** Of length and first, middle and last byte: enough to tell short names apart. */
+  /** Of the length and five bytes: enough to tell short names apart. At least two bytes. */
   #hash(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start
     const first = bytes[start] as number
+    const second = bytes[start + 1] as number
     const middle = bytes[start + (length >> 1)] as number
-    const last = bytes[end - 1] as number
-    const mixed = length + (first << 5) + (middle << 12) + (last << 19)
+    const last = ((bytes[end - 2] as number) << 5) + (bytes[end - 1] as number)
+    const mixed = length + (first << 4) + (second << 10) + (middle << 15) + (last << 19)
     // The high bits of a product depend on all bits below them.
     return Math.imul(mixed, this.#multiplier) >>> this.#shift
   }
