@@ -71,6 +71,8 @@ export interface ServerOptions<Connection> {
   readonly messageBytesMax: number
   /** Hard limit of a socket's send buffer; the feed keeps well below it. */
   readonly bufferBytesMax: number
+  /** Told of the status of each HTTP answer. */
+  readonly onAnswer: (status: number) => void
   /** A handler threw: a bug. The server goes on; the owner decides. */
   readonly onFailure: (error: unknown) => void
 }

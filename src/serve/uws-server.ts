@@ -63,7 +63,8 @@ class UwsServer<Connection> implements Server {
     this.#options = options
     this.#app.ws<UserData<Connection>>(options.feedPath, this.#behaviour())
     this.#app.any('/*', (res, req) => {
-      this.#guard(() => options.http(readRequest(req), new UwsReply(res, req.getMethod())))
+      const reply = new UwsReply(res, req.getMethod(), options.onAnswer)
+      this.#guard(() => options.http(readRequest(req), reply))
     })
   }
 
@@ -144,7 +145,11 @@ class UwsServer<Connection> implements Server {
     if (typeof chosen !== 'string') {
       const { status, code, message } = chosen
       const body = JSON.stringify({ error: { code, message } })
-      new UwsReply(res, 'get').send({ status, contentType: 'application/json', body })
+      new UwsReply(res, 'get', this.#options.onAnswer).send({
+        status,
+        contentType: 'application/json',
+        body,
+      })
       return
     }
     const data: UserData<Connection> = {
@@ -186,10 +191,12 @@ class UwsReply implements HttpReply {
   done = false
   readonly #res: UwsResponse
   readonly #isHead: boolean
+  readonly #onAnswer: (status: number) => void
   #onAbort: (() => void) | undefined
 
-  constructor(res: UwsResponse, method: string) {
+  constructor(res: UwsResponse, method: string, onAnswer: (status: number) => void) {
     this.#res = res
+    this.#onAnswer = onAnswer
     this.#isHead = method.toLowerCase() === 'head'
     res.onAborted(() => {
       if (this.done) return
@@ -221,6 +228,7 @@ class UwsReply implements HttpReply {
   send(answer: HttpAnswer): void {
     if (this.done) return
     this.done = true
+    this.#onAnswer(answer.status)
     const res = this.#res
     res.cork(() => {
       res.writeStatus(`${answer.status} ${STATUS_TEXT[answer.status] ?? 'Unknown'}`)

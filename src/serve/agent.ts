@@ -1,0 +1,176 @@
+// The serve agent: rings to feed, HTTP, POST bodies to frame rings. One thread, an event loop.
+//
+// It reads the tick rings without holding their producers back, and does not wait for the disk:
+// what it says live, an epoch later may not know. Sockets wake the event loop by themselves; rings
+// and receipts ring the thread's bell. A bug in a handler is thrown out of the next `doWork`.
+
+import type { LatestTable } from '../aggregate/latest-table.ts'
+import type { Clock } from '../clock.ts'
+import { FEED_BUFFER_SLACK_BYTES, FEED_MESSAGE_BYTES_MAX } from '../limits.ts'
+import type { CounterName } from '../ops/counter-catalog.ts'
+import type { CounterSet } from '../ops/counters.ts'
+import type { Log } from '../ops/log.ts'
+import type { MetricSource } from '../ops/metrics.ts'
+import type { TickRingLapper } from '../ring/tick-ring.ts'
+import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
+import { TickBatch } from '../tick/batch.ts'
+import type { InstrumentTable } from '../tick/instruments.ts'
+import { VERSION } from '../version.ts'
+import { Feed, type FeedLimits } from './feed/feed.ts'
+import type { Subscriber } from './feed/subscriber.ts'
+import type { History } from './http/history.ts'
+import { Push, type PushLane, type PushSource } from './http/push.ts'
+import { Records } from './http/records.ts'
+import { HttpRouter } from './http/router.ts'
+import { type ReadinessReport, routes } from './http/routes.ts'
+import type { Server, ServerOptions } from './server.ts'
+import { createUwsServer } from './uws-server.ts'
+
+export const FEED_PATH = '/v1/feed'
+/** Records of one ring in one read, and reads in one duty cycle. */
+const READ_TICKS = 1024
+const READS_MAX = 8
+
+/** The `serve` section of the configuration. */
+export interface ServeSettings extends FeedLimits {
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly body_bytes_max: number
+  readonly query_rows_max: number
+}
+
+export interface ServeRing {
+  readonly shard: number
+  readonly lapper: TickRingLapper
+}
+
+export interface ServeAgentOptions {
+  readonly settings: ServeSettings
+  /** Number of this start: no two of the same state directory are equal. */
+  readonly epoch: number
+  readonly rings: readonly ServeRing[]
+  readonly instruments: InstrumentTable
+  readonly latest: LatestTable
+  /** POST /v1/ticks: the ways in by shard, and the sources of type http. */
+  readonly lanes: readonly PushLane[]
+  readonly sources: readonly PushSource[]
+  /** undefined = PostgreSQL is off. Closed by the agent. */
+  readonly history: History | undefined
+  readonly readiness: () => ReadinessReport
+  readonly metrics: () => readonly MetricSource[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly counters: CounterSet<CounterName<'serve'>>
+  /** Told the address once it is bound. */
+  readonly onListening?: (name: string, address: string) => void
+}
+
+export class ServeAgent implements Agent {
+  readonly roleName = 'serve'
+  readonly #options: ServeAgentOptions
+  readonly #feed: Feed
+  readonly #push: Push
+  readonly #batch = new TickBatch(READ_TICKS)
+  readonly #server: Server
+  readonly #at: Readonly<Record<'records' | 'lapped', number>>
+  #failure: unknown
+  #isStopping = false
+  #port = 0
+
+  constructor(options: ServeAgentOptions) {
+    const { settings, instruments, latest, clock, counters, history } = options
+    this.#options = options
+    this.#at = { records: counters.index('records'), lapped: counters.index('records_lapped') }
+    this.#feed = new Feed({ ...options, limits: settings, version: VERSION })
+    this.#push = new Push({ ...options, bodyBytesMax: settings.body_bytes_max })
+    const rowsMax = settings.query_rows_max
+    const records = new Records({ instruments, latest, history, rowsMax, clock })
+    const router = new HttpRouter(routes({ ...options, records, push: this.#push }))
+    this.#server = createUwsServer(this.#serverOptions(router))
+  }
+
+  /** The bound port; 0 before `onStart`. */
+  get port(): number {
+    return this.#port
+  }
+
+  onStart(): void {
+    const { settings, log, onListening } = this.#options
+    const { host, port } = settings.listen
+    this.#port = this.#server.listen(host, port)
+    const address = `http://${host.includes(':') ? `[${host}]` : host}:${this.#port}`
+    log.info({ address }, 'listening')
+    onListening?.('http', address)
+  }
+
+  doWork(): number {
+    if (this.#failure !== undefined) throw this.#failure
+    return this.#push.doWork() + this.#readRings() + this.#feed.turn()
+  }
+
+  drain(): boolean {
+    if (!this.#isStopping) {
+      this.#isStopping = true
+      this.#server.stopListening()
+    }
+    const isPushed = this.#push.drain()
+    const isRead = this.#options.rings.every(({ lapper }) => lapper.lag() === 0)
+    if (!isPushed || !isRead) return false
+    this.#feed.flush()
+    this.#feed.closeAll()
+    return true
+  }
+
+  async onClose(): Promise<void> {
+    this.#feed.closeAll()
+    this.#server.close()
+    await this.#options.history?.close()
+  }
+
+  idleMsMax(): number {
+    const { flush_ms: flushMs } = this.#options.settings
+    return flushMs === 0 ? IDLE_MS_MAX : Math.min(flushMs, IDLE_MS_MAX)
+  }
+
+  #serverOptions(router: HttpRouter): ServerOptions<Subscriber> {
+    const { settings, counters, log } = this.#options
+    return {
+      feedPath: FEED_PATH,
+      feed: this.#feed,
+      http: (request, reply) => {
+        counters.add('http_requests')
+        router.handle(request, reply)
+      },
+      onAnswer: (status) => {
+        if (status >= 400) counters.add('http_errors')
+      },
+      messageBytesMax: FEED_MESSAGE_BYTES_MAX,
+      bufferBytesMax: settings.subscriber_buffer_bytes + FEED_BUFFER_SLACK_BYTES,
+      onFailure: (error) => {
+        if (this.#failure === undefined) log.error({ error }, 'a handler threw: a bug of ours')
+        this.#failure ??= error
+      },
+    }
+  }
+
+  #readRings(): number {
+    const { rings, counters } = this.#options
+    const { values } = counters
+    const batch = this.#batch
+    let work = 0
+    for (const { shard, lapper } of rings) {
+      for (let read = 0; read < READS_MAX; read++) {
+        const expected = lapper.seq
+        const first = lapper.read(batch)
+        if (first > expected) {
+          values[this.#at.lapped] = (values[this.#at.lapped] as number) + first - expected
+          this.#feed.overrun(shard, expected, first - 1)
+        }
+        if (batch.count === 0) break
+        values[this.#at.records] = (values[this.#at.records] as number) + batch.count
+        this.#feed.take(batch)
+        work += batch.count
+      }
+    }
+    return work
+  }
+}

@@ -1,0 +1,158 @@
+// What the HTTP API asks of the store of history, and that store over PostgreSQL's views.
+//
+// Rows come back in the fields and order of normalised JSON (tick/json.ts), newest first. Bounded
+// three ways: rows by the query, time by the server's statement_timeout, queries at once by the
+// pool. Not for bulk: an analyst reads PostgreSQL itself.
+
+import pg from 'pg'
+import { errorText } from '../../errors.ts'
+import { HISTORY_QUERIES_MAX, HISTORY_QUERY_MS_MAX } from '../../limits.ts'
+import type { Log } from '../../ops/log.ts'
+
+export type HistoryKind = 'trades' | 'quotes'
+
+/** Where a page ended: the position of its last row. */
+export interface HistoryCursor {
+  /** RFC 3339 with six digits. */
+  readonly ts: string
+  readonly shard: number
+  readonly seq: number
+}
+
+export interface HistoryQuery {
+  /** Instrument ids; undefined = all. */
+  readonly instruments: readonly number[] | undefined
+  /** RFC 3339: start ≤ event time < end. */
+  readonly start: string
+  readonly end: string
+  readonly rowsMax: number
+  /** Only rows before this one in the order of answers. */
+  readonly before: HistoryCursor | undefined
+}
+
+/** A record in normalised form, with its shard and sequence. */
+export type HistoryRow = Readonly<Record<string, unknown>> & {
+  readonly ts_event: string
+  readonly shard: number
+  readonly seq: number
+}
+
+/** away: no database answers. busy: all connections are in use. slow: it took too long. */
+export type HistoryFault = 'away' | 'busy' | 'slow'
+
+export class HistoryUnavailable extends Error {
+  readonly fault: HistoryFault
+
+  constructor(fault: HistoryFault, message: string, cause: unknown) {
+    super(message, { cause })
+    this.fault = fault
+  }
+}
+
+export interface History {
+  /** Rejects with HistoryUnavailable. */
+  query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]>
+  close(): Promise<void>
+}
+
+const OWN_COLUMNS: Readonly<Record<HistoryKind, readonly string[]>> = {
+  trades: ['id', 'side', 'price', 'size'],
+  quotes: ['bid_price', 'bid_size', 'ask_price', 'ask_size'],
+}
+const TYPE: Readonly<Record<HistoryKind, string>> = { trades: 'trade', quotes: 'quote' }
+/** SQLSTATE of a statement that was cancelled by its time-out. */
+const QUERY_CANCELED = '57014'
+
+export interface PostgresHistoryOptions {
+  /** Connection string, password included. */
+  readonly url: string
+  readonly schema: string
+  readonly connectTimeoutMs: number
+  readonly log: Log
+}
+
+export class PostgresHistory implements History {
+  readonly #pool: pg.Pool
+  readonly #schema: string
+
+  /** Connects at the first query only: the daemon starts with or without its database. */
+  constructor(options: PostgresHistoryOptions) {
+    this.#schema = options.schema
+    this.#pool = new pg.Pool({
+      connectionString: options.url,
+      application_name: 'tickd serve',
+      max: HISTORY_QUERIES_MAX,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      statement_timeout: HISTORY_QUERY_MS_MAX,
+      // Beyond the server's own, for a server that no longer answers at all.
+      query_timeout: HISTORY_QUERY_MS_MAX + 1000,
+      allowExitOnIdle: true,
+    })
+    // An idle connection that is lost is replaced at the next query; unheard it would throw.
+    this.#pool.on('error', (error) => {
+      options.log.warn({ cause: errorText(error) }, 'history: connection to PostgreSQL lost')
+    })
+  }
+
+  async query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]> {
+    if (this.#pool.waitingCount >= HISTORY_QUERIES_MAX) {
+      throw new HistoryUnavailable('busy', 'too many queries at once; try again', undefined)
+    }
+    const { text, values } = statement(this.#schema, kind, query)
+    try {
+      const { rows } = await this.#pool.query(text, values)
+      return rows.map((row) => toRecord(kind, row))
+    } catch (thrown) {
+      throw unavailable(thrown)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+}
+
+function statement(schema: string, kind: HistoryKind, query: HistoryQuery) {
+  const values: unknown[] = [query.start, query.end]
+  const value = (v: unknown) => `$${values.push(v)}`
+  const where = ['ts >= $1::timestamptz', 'ts < $2::timestamptz']
+  if (query.instruments !== undefined) {
+    where.push(`instrument = ANY(${value(query.instruments)}::int4[])`)
+  }
+  if (query.before !== undefined) {
+    const { ts, shard, seq } = query.before
+    const place = `${value(ts)}::timestamptz, ${value(shard)}::int4, ${value(seq)}::int8`
+    where.push(`(ts, shard, seq) < (${place})`)
+  }
+  const columns = ['venue', 'symbol', 'ts_event', 'ts_recv', ...OWN_COLUMNS[kind], 'flags']
+  const text = `SELECT ${columns.join(', ')}, shard, seq FROM ${schema}.${kind}
+WHERE ${where.join(' AND ')}
+ORDER BY ts DESC, shard DESC, seq DESC LIMIT ${value(query.rowsMax)}`
+  return { text, values }
+}
+
+/** Decimals and ids arrive as text, exact; flags in the program's upper case. */
+function toRecord(kind: HistoryKind, row: Record<string, unknown>): HistoryRow {
+  return {
+    type: TYPE[kind],
+    ...row,
+    ts_event: String(row.ts_event),
+    flags: (row.flags as string[]).map((flag) => flag.toLowerCase()),
+    shard: Number(row.shard),
+    seq: Number(row.seq),
+  }
+}
+
+function unavailable(thrown: unknown): HistoryUnavailable {
+  const code = String((thrown as { code?: unknown }).code ?? '')
+  const said = errorText(thrown)
+  if (code === QUERY_CANCELED || said === 'Query read timeout') {
+    const message = `the query took longer than ${HISTORY_QUERY_MS_MAX} ms; narrow start and end`
+    return new HistoryUnavailable('slow', message, thrown)
+  }
+  // Five characters are a SQLSTATE: it answered.
+  const message = /^[0-9A-Z]{5}$/.test(code)
+    ? `PostgreSQL refused the query: ${said}`
+    : 'PostgreSQL does not answer'
+  return new HistoryUnavailable('away', message, thrown)
+}

@@ -1,0 +1,86 @@
+// The table of HTTP routes, and the handlers too small for files of their own.
+
+import { readFileSync } from 'node:fs'
+import { errorText } from '../../errors.ts'
+import {
+  METRICS_CONTENT_TYPE,
+  type MetricSource,
+  renderCounters,
+  renderProcess,
+} from '../../ops/metrics.ts'
+import type { HttpReply } from '../server.ts'
+import { sendError, sendJson } from './answers.ts'
+import { OPENAPI } from './openapi.ts'
+import type { Push } from './push.ts'
+import type { Records } from './records.ts'
+import type { Route } from './router.ts'
+
+export interface ReadinessReport {
+  readonly ready: boolean
+  readonly dependencies: Readonly<
+    Record<string, { readonly ready: boolean; readonly detail: string; readonly lag?: number }>
+  >
+}
+
+export interface RouteOptions {
+  readonly records: Records
+  readonly push: Push
+  readonly readiness: () => ReadinessReport
+  readonly metrics: () => readonly MetricSource[]
+}
+
+const STATUS_PAGE = readFileSync(new URL('./status-page.html', import.meta.url))
+
+export function routes(options: RouteOptions): Route[] {
+  const { records, push, readiness } = options
+  return [
+    { method: 'GET', path: '/', handle: (_, reply) => sendPage(reply) },
+    { method: 'GET', path: '/v1/latest', handle: (req, reply) => records.latest(req, reply) },
+    {
+      method: 'GET',
+      path: '/v1/trades',
+      handle: (req, reply) => records.history('trades', req, reply),
+    },
+    {
+      method: 'GET',
+      path: '/v1/quotes',
+      handle: (req, reply) => records.history('quotes', req, reply),
+    },
+    {
+      method: 'GET',
+      path: '/v1/instruments',
+      handle: (req, reply) => records.instruments(req, reply),
+    },
+    { method: 'POST', path: '/v1/ticks', handle: (req, reply) => push.accept(req, reply) },
+    { method: 'GET', path: '/metrics', handle: (_, reply) => sendMetrics(options, reply) },
+    { method: 'GET', path: '/healthz', handle: (_, reply) => sendJson(reply, { status: 'ok' }) },
+    { method: 'GET', path: '/readyz', handle: (_, reply) => sendReadiness(readiness(), reply) },
+    { method: 'GET', path: '/openapi.json', handle: (_, reply) => sendJson(reply, OPENAPI) },
+  ]
+}
+
+function sendPage(reply: HttpReply): void {
+  reply.send({
+    status: 200,
+    contentType: 'text/html; charset=utf-8',
+    body: STATUS_PAGE,
+    headers: {
+      'content-security-policy':
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
+    },
+  })
+}
+
+function sendReadiness(report: ReadinessReport, reply: HttpReply): void {
+  sendJson(reply, report, report.ready ? 200 : 503)
+}
+
+function sendMetrics({ metrics }: RouteOptions, reply: HttpReply): void {
+  const counters = renderCounters(metrics())
+  renderProcess().then(
+    (process) => {
+      reply.send({ status: 200, contentType: METRICS_CONTENT_TYPE, body: `${counters}${process}` })
+    },
+    (thrown: unknown) => sendError(reply, 500, 'internal', errorText(thrown)),
+  )
+}
