@@ -95,7 +95,7 @@ FROM ${schema}.${kind} t LEFT JOIN ${schema}.instruments i ON i.id = t.instrumen
 function functions(schema: string): string[] {
   const format = `'YYYY-MM-DD"T"HH24:MI:SS.US'`
   const flags = FLAG_NAMES.map(
-    (flag) => `CASE WHEN flags & ${FLAG[flag]} <> 0 THEN '${flag}' END`,
+    (flag) => `CASE WHEN flags & ${FLAG[flag]} <> 0 THEN '${flag.toLowerCase()}' END`,
   ).join(',\n  ')
   return [
     // RFC 3339 with nine digits, from µs and the ns within the µs.
