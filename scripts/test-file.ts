@@ -171,7 +171,7 @@ async function leftBehind(child: ChildProcess): Promise<string[]> {
   }
 }
 
-/** Names of the living processes of a group. Only Linux tells; elsewhere the group is just ended. */
+/** Names of a group's living processes. Only Linux tells; elsewhere the group is just ended. */
 function groupMembers(group: number): string[] {
   if (process.platform !== 'linux') return []
   const names: string[] = []

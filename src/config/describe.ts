@@ -21,9 +21,9 @@ const HEAD = `# Configuration
 
 <!-- Generated from src/config/schema.ts by \`npm run generate\`. Do not edit. -->
 
-One YAML file, given with \`--config FILE\`. Without one, every option has the default below. Unknown
-options are errors; \`tickd check-config --config FILE\` prints all errors with their paths, and
-\`--json\` the configuration in effect. Relative paths start at the working directory.
+One YAML file, given with \`--config FILE\`. Without one, every option has the default below.
+Unknown options are errors; \`tickd check-config --config FILE\` prints all errors with their paths,
+and \`--json\` the configuration in effect. Relative paths start at the working directory.
 
 Laid over the file, in this order:
 
@@ -64,7 +64,8 @@ function isGroup(node: SchemaNode): boolean {
 function sourcesHead(node: SchemaNode | undefined): string {
   const defaults = (node?.default ?? []) as { name: string; type: string }[]
   const names = defaults.map(({ name, type }) => `\`${name}\` (${type})`).join(', ')
-  return `## sources\n\n${node?.description} A list; each member has a \`type\`. Default: ${names}.\n`
+  const text = `${node?.description} A list; each member has a \`type\`. Default: ${names}.`
+  return `## sources\n\n${text}\n`
 }
 
 function sourceSection(node: SchemaNode): string {

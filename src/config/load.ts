@@ -1,4 +1,5 @@
-// The configuration in effect: defaults, then the file, then TICKD_… of the environment, then --set.
+// The configuration in effect: defaults, then the file, then TICKD_… of the environment, then
+// --set.
 //
 // Read once at start, checked as a whole, frozen. What is wrong is said all at once: every option
 // with what was given, where, and what is allowed. Relations between options are checked when each

@@ -1,4 +1,4 @@
-// What decode tells the producer of a frame: where its records lie, or that a book must be resynced.
+// What decode tells the producer of a frame: where its records lie, or that a book needs a resync.
 //
 // A frame ring in the other direction, with payloads of fixed form. A producer bounds its
 // outstanding receipts (limits.ts), so that this ring is never full when a receipt is due.
@@ -9,6 +9,7 @@ import { type FrameMeta, FrameRingConsumer, FrameRingProducer } from './frame-ri
 /** `format` values of feedback frames. */
 const FEEDBACK = Object.freeze({ receipt: 1, resync: 2 })
 
+/** The payload of a receipt, as doubles: firstSeq, accepted, duplicate, rejected. */
 const PAYLOAD_NUMBERS = 4
 
 /** Outcome of a frame that was sent with WANT_RECEIPT. */
@@ -51,10 +52,8 @@ export class FeedbackSender {
     this.#meta.format = FEEDBACK.receipt
     this.#meta.source = receipt.source
     this.#meta.token = receipt.token
-    this.#numbers[0] = receipt.firstSeq
-    this.#numbers[1] = receipt.accepted
-    this.#numbers[2] = receipt.duplicate
-    this.#numbers[3] = receipt.rejected
+    const { firstSeq, accepted, duplicate, rejected } = receipt
+    this.#numbers.set([firstSeq, accepted, duplicate, rejected])
     return this.#ring.tryWrite(this.#meta, this.#payload, 0, this.#payload.length)
   }
 

@@ -32,7 +32,10 @@ t.test('the number of sources is limited', async (t) => {
 
 t.test('a shard of a source exists', async (t) => {
   t.ok(accepts(['shards=2', 'sources.0.shard=1']))
-  t.match(rejects(['shards=2', 'sources.0.shard=2']), /sources\[0\]\.shard: shard 2 does not exist/)
+  t.match(
+    rejects(['shards=2', 'sources.0.shard=2']),
+    /sources\[0\]\.shard: shard 2 does not exist; with shards: 2/,
+  )
 })
 
 t.test('there is at most one http source', async (t) => {

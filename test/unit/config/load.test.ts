@@ -131,8 +131,10 @@ t.test('every error is listed, with path, what was given, what is allowed and wh
     'shards: must be an integer from 1 to 64; given is "many" (TICKD_SHARDS)',
     'sources[0].name: is missing; must be text (tickd.yaml line 6)',
     'sources[0].nme: unknown option; did you mean name? (tickd.yaml line 7)',
-    'sources[1].name: must be a-z, 0-9 and -, at most 32, beginning with a letter; given is "X" (tickd.yaml line 8)',
-    `sources[2].type: must be one of ${loadableTypes().join(', ')}; given is "foo" (tickd.yaml line 9)`,
+    'sources[1].name: must be a-z, 0-9 and -, at most 32, beginning with a letter; ' +
+      'given is "X" (tickd.yaml line 8)',
+    `sources[2].type: must be one of ${loadableTypes().join(', ')}; ` +
+      'given is "foo" (tickd.yaml line 9)',
   ])
 })
 
