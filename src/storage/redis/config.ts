@@ -4,6 +4,9 @@ import type { RedisOptions } from 'ioredis'
 import { readSecret } from '../../config/secret.ts'
 import { TickdError } from '../../errors.ts'
 
+/** Of ioredis, but for what chooses the types of its replies. */
+export type ClientOptions = Omit<RedisOptions, 'replyMapping'>
+
 /** Configuration that names a server somewhere else. */
 export interface ExternalRedis {
   readonly url: string
@@ -37,9 +40,9 @@ export function cliArguments(address: string): string {
 }
 
 /** The address in the client's terms. */
-export function connectionOptions(address: string): RedisOptions {
+export function connectionOptions(address: string): ClientOptions {
   const url = parse(address)
-  const options: RedisOptions = {}
+  const options: ClientOptions = {}
   const password = decodeURIComponent(url.password) || url.searchParams.get('password')
   if (password) options.password = password
   if (url.username !== '') options.username = decodeURIComponent(url.username)

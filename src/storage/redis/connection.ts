@@ -1,8 +1,8 @@
 // One connection to Redis that never reconnects by itself: its owner decides when to try again.
 
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis } from 'ioredis'
 import { errorText, TickdError } from '../../errors.ts'
-import { connectionOptions, withoutPassword } from './config.ts'
+import { type ClientOptions, connectionOptions, withoutPassword } from './config.ts'
 
 /** First words of the replies by which a server says no to us. */
 const REFUSED = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid password|AUTH|Client sent AUTH|DB index))/i
@@ -13,7 +13,7 @@ export async function connect(
   timeoutMs: number,
   onLost: () => void = () => {},
 ): Promise<Redis> {
-  const options: RedisOptions = {
+  const options: ClientOptions = {
     ...connectionOptions(url),
     // RESP2: what every server since Redis 2 speaks, and all that is needed.
     protocol: 2,
