@@ -65,15 +65,17 @@ export class TradeIds {
     const side = (words[at + SIDE_WORD] as number) & SIDE_MASK
     const sizeMark = markOf(words, at + WORD.p1) ^ side
     let slot = slotOf(window, lo)
-    if (window[slot] === lo && window[slot + 1] === hi) {
+    if (isSame(lo, hi, window, slot)) {
       const same = window[slot + 2] === priceMark && window[slot + 3] === sizeMark
       return same ? SEEN.repeat : SEEN.suspect
     }
-    if (isBelow(lo, hi, window, slot)) return SEEN.suspect
-    while (window[slot + 1] !== NULL_HI && window.length < this.#slotsMax * SLOT_WORDS) {
+    // Nothing is forgotten, and no id left out, before the window is full-grown: a free slot then
+    // proves that an id is new.
+    while (!isFree(window, slot) && window.length < this.#slotsMax * SLOT_WORDS) {
       window = this.#growWindow(instrument, window)
       slot = slotOf(window, lo)
     }
+    if (isBelow(lo, hi, window, slot)) return SEEN.suspect
     window[slot] = lo
     window[slot + 1] = hi
     window[slot + 2] = priceMark
@@ -97,7 +99,7 @@ export class TradeIds {
     const window = emptyWindow((old.length / SLOT_WORDS) * 2)
     for (let from = 0; from < old.length; from += SLOT_WORDS) {
       const slot = slotOf(window, old[from] as number)
-      if (old[from + 1] === NULL_HI && old[from] === NULL_LO) continue
+      if (isFree(old, from)) continue
       for (let word = 0; word < SLOT_WORDS; word++) window[slot + word] = old[from + word] as number
     }
     this.#windows[instrument] = window
@@ -154,6 +156,10 @@ function emptyWindow(slots: number): Int32Array {
 
 function slotOf(window: Int32Array, lo: number): number {
   return (lo * SLOT_WORDS) & (window.length - 1)
+}
+
+function isFree(window: Int32Array, slot: number): boolean {
+  return window[slot] === NULL_LO && window[slot + 1] === NULL_HI
 }
 
 function isSame(lo: number, hi: number, ids: Int32Array, at: number): boolean {
