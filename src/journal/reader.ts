@@ -67,10 +67,15 @@ export class JournalReader {
    */
   read(out: TickBatch): number {
     out.count = 0
-    while (out.count < out.capacity && this.#openBlock()) {
-      if (out.count > 0 && this.#segmentEpoch !== this.epoch) break
-      this.epoch = this.#segmentEpoch
-      this.#copy(out)
+    try {
+      while (out.count < out.capacity && this.#openBlock()) {
+        if (out.count > 0 && this.#segmentEpoch !== this.epoch) break
+        this.epoch = this.#segmentEpoch
+        this.#copy(out)
+      }
+    } catch (thrown) {
+      // What came before the fault is good and must not be lost: the next call meets it again.
+      if (out.count === 0) throw thrown
     }
     return out.count
   }
@@ -170,13 +175,13 @@ export class JournalReader {
     this.#window.attach(this.#fd, this.#path)
     this.#blockOffset = SEGMENT_HEADER_BYTES
     const header = readSegmentHeader(this.#fd, this.#path)
-    if (typeof header === 'string') {
-      throw corrupt(`${this.#path}: the segment header is unusable: ${header}`)
+    if (typeof header !== 'string' && header.firstSeq === firstSeq) {
+      this.#segmentEpoch = header.epoch
+      return
     }
-    if (header.firstSeq !== firstSeq) {
-      throw corrupt(`${this.#path}: its header says that it begins at ${header.firstSeq}`)
-    }
-    this.#segmentEpoch = header.epoch
+    this.close()
+    const fault = typeof header === 'string' ? header : `it says sequence ${header.firstSeq}`
+    throw corrupt(`${this.#path}: the segment header is unusable: ${fault}`)
   }
 
   #missing(from: number, to: number): Error {

@@ -123,7 +123,7 @@ class Verifier {
     if (nextFirstSeq === undefined || scan.isSealed) return
     if (scan.faults.length === 0 || report.nextSeq < nextFirstSeq) {
       const what = 'the segment is closed and yet has no seal: it was cut short'
-      this.#fault(path, scan.endOffset, 0, what, scan.endSeq, nextFirstSeq)
+      this.#fault(path, scan.fileBytes, 0, what, report.nextSeq, nextFirstSeq)
       report.nextSeq = nextFirstSeq
     }
   }

@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -145,6 +155,29 @@ t.test('an agent that failed between fsync and ring goes on behind what is durab
   t.same(readAll(rig.directory, 0, 120), { count: 120, epochs: [1], wrong: 0 })
 })
 
+t.test('after a failed fsync nothing counts as durable, and nothing is lost', async (t) => {
+  const rig = new AgentRig(emptyShard(t), noHurry)
+  rig.publish(100)
+  rig.agent.doWork()
+  const fd = openDescriptor(rig.directory)
+  if (fd === undefined) {
+    t.comment('left out: there is no /proc/self/fd here')
+    return
+  }
+  closeSync(fd)
+  t.throws(() => rig.agent.drain(), {
+    code: 'JOURNAL_IO',
+    message: 'cannot fsync',
+    canRetry: false,
+  })
+  t.throws(() => rig.agent.drain(), { code: 'JOURNAL_IO' }, 'a second try does not make it good')
+  t.equal(rig.position('durable').load(), 0)
+  t.equal(rig.producer.available(), RING_TICKS - 100)
+  rig.restart()
+  drained(rig)
+  t.same(readAll(rig.directory, 0, 100), { count: 100, epochs: [1], wrong: 0 })
+})
+
 t.test('segments go one at a time, when stored, and never the newest closed one', async (t) => {
   const rig = new AgentRig(emptyShard(t), {
     sync_interval_ms: 0,
@@ -221,6 +254,16 @@ function holdAndRelease(t: Test, rig: AgentRig, makeRoom: () => void): void {
   const { count, wrong } = readAll(rig.directory, 0, rig.producer.seq)
   t.same({ count, wrong }, { count: rig.producer.seq, wrong: 0 })
   t.ok(rig.producer.seq > durable)
+}
+
+/** The file descriptor under which this process has a segment of `directory` open. */
+function openDescriptor(directory: string): number | undefined {
+  if (!existsSync('/proc/self/fd')) return undefined
+  for (const fd of readdirSync('/proc/self/fd')) {
+    const link = `/proc/self/fd/${fd}`
+    if (existsSync(link) && readlinkSync(link).startsWith(directory)) return Number(fd)
+  }
+  return undefined
 }
 
 /** A disk of 4 MiB, where we may mount one. */

@@ -197,10 +197,32 @@ t.test('a damaged block is named with its records and none of them is handed out
   writeFileSync(path, file)
   const reader = new JournalReader({ directory, fromSeq: 0, durable: () => 30 })
   const batch = new TickBatch(100)
-  t.throws(() => reader.read(batch), {
-    code: 'JOURNAL_CORRUPT',
-    message: /offset 768 is damaged.*records 10 to 19 are affected/,
-  })
+  t.equal(reader.read(batch), 10, 'what comes before it is')
+  for (let again = 0; again < 3; again++) {
+    t.throws(() => reader.read(batch), {
+      code: 'JOURNAL_CORRUPT',
+      message: /offset 768 is damaged.*records 10 to 19 are affected/,
+    })
+    t.equal(batch.count, 0)
+  }
+  reader.close()
+})
+
+t.test('a segment whose header is damaged stops the reader at its first record', async (t) => {
+  const directory = emptyShard(t)
+  const { writer, sealed, append } = new TestWriter({ directory, segmentBytes: 65_536 })
+  while (sealed.length < 2) append(100)
+  writer.close()
+  const path = segmentPath(directory, sealed[1]!.firstSeq)
+  const file = readFileSync(path)
+  file[17] ^= 1
+  writeFileSync(path, file)
+  const reader = new JournalReader({ directory, fromSeq: 0, durable: () => writer.nextSeq })
+  const batch = new TickBatch(5000)
+  t.equal(reader.read(batch), sealed[1]!.firstSeq)
+  for (let again = 0; again < 3; again++) {
+    t.throws(() => reader.read(batch), { code: 'JOURNAL_CORRUPT', message: 'header is unusable' })
+  }
   reader.close()
 })
 
