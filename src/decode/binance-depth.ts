@@ -146,7 +146,8 @@ export class BinanceDepth {
     const verdict = this.#sync.judgeImage(book, id)
     this.#instrument = instrument
     if (verdict !== IMAGE.apply) {
-      if (verdict === IMAGE.tooOld) tally.onGap?.(instrument, id + 1, book.floor)
+      // An empty range: no id is missing, but the book needs a fresh snapshot.
+      if (verdict === IMAGE.tooOld) tally.onGap?.(instrument, id + 1, id)
       tally.ignore(IGNORE.unused_snapshot)
       return OK
     }

@@ -40,13 +40,15 @@ export interface CaptureFrame {
   attached: boolean
 }
 
-/** Lines so far. lines = frames (without attached) + markers + held snapshots + oversize. */
+/** Lines so far. lines = frames + attached + unused + held now + markers + oversize. */
 export interface CaptureCounts {
   lines: number
   /** Frames, without the attached ones. */
   frames: number
   /** Snapshots delivered as attached frames. */
   attached: number
+  /** Snapshots that were held to the end of the file: no frame needed them. */
+  unused: number
   /** Lines that are no frames: headers, open, connect, send, close, other HTTP answers, blanks. */
   markers: number
   /** Frames longer than FRAME_BYTES_MAX, left out. */
