@@ -55,7 +55,7 @@ async function run(options: BenchOptions): Promise<Record<string, unknown>> {
     config: { sources: [{ name: 'push', type: 'tcp', listen: { port: 0 } }] },
   })
   const subscribers = await startSubscribers(daemon.address('feed'), options.subscribers)
-  const client = new pg.Client({ connectionString: daemon.address('postgres') })
+  const client = new pg.Client({ connectionString: daemon.postgresUrl })
   await client.connect()
   try {
     await createYardstick(client)

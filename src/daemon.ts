@@ -13,7 +13,7 @@ import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { StateLock } from './config/state-lock.ts'
 import { TickdError } from './errors.ts'
-import { openJournal } from './journal/open.ts'
+import { openJournal } from './journal/recovery.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
@@ -107,7 +107,7 @@ export class Daemon {
     return Array.from({ length: this.#config.shards }, (_, shard) => {
       const directory = join(paths.journal, `shard-${shard}`)
       mkdirSync(directory, { recursive: true })
-      const start = openJournal(directory, shard, this.#config.journal)
+      const start = openJournal(directory, shard)
       this.#log.info({ shard, ...start }, 'journal open')
       return start
     })
@@ -139,12 +139,13 @@ export class Daemon {
   }
 
   #announce(runtime: Runtime): void {
-    const http = `http://${this.#listeners.get('serve') ?? ''}`
+    const http = this.#listeners.get('http') ?? ''
     const where = {
       http,
       feed: `${http.replace('http', 'ws')}/v1/feed`,
       postgres: this.#postgres?.printUrl ?? '',
       redis: this.#redis?.printUrl ?? '',
+      redis_cli: this.#redis?.cliArguments ?? '',
       state: runtime.paths.state,
     }
     if (this.#redis === undefined && this.#config.redis.mode === 'auto') {
@@ -191,16 +192,16 @@ function totals(config: Config, shared: Shared): StatusTotals {
 }
 
 function banner(
-  where: { http: string; feed: string; postgres: string; redis: string; state: string },
+  where: Readonly<Record<'http' | 'feed' | 'postgres' | 'redis_cli' | 'state', string>>,
   listeners: ReadonlyMap<string, string>,
 ): string {
   const rows: [string, string][] = [
     ['status page', where.http],
     ['feed', where.feed],
     ['PostgreSQL', where.postgres === '' ? 'off' : `psql '${where.postgres}'`],
-    ['Redis', where.redis === '' ? 'off' : `redis-cli ${where.redis}`],
+    ['Redis', where.redis_cli === '' ? 'off' : `redis-cli ${where.redis_cli}`],
   ]
-  for (const [name, address] of listeners) if (name !== 'serve') rows.push([name, address])
+  for (const [name, address] of listeners) if (name !== 'http') rows.push([name, address])
   rows.push(['state', where.state], ['stop', 'Ctrl-C'])
   return `\n${rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`).join('\n')}\n\n`
 }

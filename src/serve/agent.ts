@@ -94,11 +94,10 @@ export class ServeAgent implements Agent {
   }
 
   onStart(): void {
-    const { settings, log, onListening } = this.#options
+    const { settings, onListening } = this.#options
     const { host, port } = settings.listen
     this.#port = this.#server.listen(host, port)
     const address = `http://${host.includes(':') ? `[${host}]` : host}:${this.#port}`
-    log.info({ address }, 'listening')
     onListening?.('http', address)
   }
 

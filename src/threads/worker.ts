@@ -34,7 +34,7 @@ const factory = new AgentFactory({
 const runner = new Runner({
   seats: thread.agents.map((agent) => ({
     roleName: agent.roleName,
-    make: () => factory.make(agent, thread),
+    make: () => factory.make(agent),
     lifecycle: new Lifecycle(memory.lifecycle, agent.slot),
   })),
   clock: new SystemClock(),

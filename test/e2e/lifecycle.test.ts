@@ -28,7 +28,7 @@ async function storedSeqs(client: pg.Client): Promise<number[]> {
 }
 
 async function connect(daemon: DaemonProcess): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: daemon.address('postgres') })
+  const client = new pg.Client({ connectionString: daemon.postgresUrl })
   await client.connect()
   return client
 }

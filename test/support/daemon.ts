@@ -1,7 +1,7 @@
 // The real daemon as a child process, for end-to-end tests and benches.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -86,6 +86,16 @@ export class DaemonProcess {
   address(name: string): string {
     const ready = this.lines.find(({ msg }) => msg === 'ready')
     return String(ready?.[name] ?? '')
+  }
+
+  /** Where PostgreSQL is, for the `pg` library, which does not know libpq's `passfile`. */
+  get postgresUrl(): string {
+    const url = new URL(this.address('postgres'))
+    const passfile = url.searchParams.get('passfile')
+    url.search = ''
+    if (passfile === null) return url.href
+    url.password = readFileSync(passfile, 'utf8').trim().split(':').at(-1) ?? ''
+    return url.href
   }
 
   /** The bound address of a source's listener: '127.0.0.1:41234'. */

@@ -1,0 +1,186 @@
+// Plan -> agent: gives each stage's agent what it needs from the shared memory. The only place
+// where stages meet; no stage knows another.
+
+import { join } from 'node:path'
+import { AggregateAgent } from '../aggregate/agent.ts'
+import type { Clock } from '../clock.ts'
+import { venueNamed } from '../decode/venues.ts'
+import { JournalAgent } from '../journal/agent.ts'
+import { JournalReader } from '../journal/reader.ts'
+import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
+import type { Log } from '../ops/log.ts'
+import { type FrameProducer, GATING_SLOT, POSITION } from '../pipeline.ts'
+import type { Doorbell } from '../ring/doorbell.ts'
+import { FeedbackReceiver } from '../ring/feedback.ts'
+import { FrameRingProducer } from '../ring/frame-ring.ts'
+import { TickRingConsumer } from '../ring/tick-ring.ts'
+import { SourceAgent } from '../source/agent.ts'
+import { RawCapture } from '../source/raw-capture.ts'
+import type { Agent } from './agent.ts'
+import { makeDecodeAgent } from './make-decode.ts'
+import { makeServeAgent } from './make-serve.ts'
+import { makePostgresAgent, makeRedisAgent } from './make-stores.ts'
+import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
+import type { Runtime } from './runtime.ts'
+import type { Shared, ShardMemory } from './shared-memory.ts'
+
+/** Journal records that the latest table is recovered from at start, a shard. */
+const LATEST_TAIL_TICKS = 256 * JOURNAL_BLOCK_TICKS_MAX
+
+export interface FactoryOptions {
+  readonly runtime: Runtime
+  readonly shared: Shared
+  readonly threads: readonly ThreadPlan[]
+  readonly clock: Clock
+  readonly log: (roleName: string) => Log
+  /** Runs a duty cycle of this thread soon. */
+  readonly wake: () => void
+  /** Tells the supervisor of a bound listener. */
+  readonly announce: (name: string, address: string) => void
+}
+
+export class AgentFactory {
+  readonly options: FactoryOptions
+
+  constructor(options: FactoryOptions) {
+    this.options = options
+  }
+
+  /** A fresh agent for this place in the plan; called again after a crash. */
+  make({ stage, shard, roleName }: AgentPlan): Agent {
+    const log = this.options.log(roleName)
+    switch (stage) {
+      case 'source':
+        return this.#source(log)
+      case 'decode':
+        return makeDecodeAgent(this, shard, log)
+      case 'journal':
+        return this.#journal(shard, log)
+      case 'aggregate':
+        return this.#aggregate()
+      case 'postgres':
+        return makePostgresAgent(this, shard, log)
+      case 'redis':
+        return makeRedisAgent(this, log)
+      case 'serve':
+        return makeServeAgent(this, log)
+    }
+  }
+
+  /** The doorbell of the thread on which a role runs; undefined when the role does not exist. */
+  bell(stage: AgentPlan['stage'], shard = 0): Doorbell | undefined {
+    const thread = threadOf(this.options.threads, stage, shard)
+    return thread === undefined ? undefined : this.options.shared.bell(thread)
+  }
+
+  /** The doorbells of several roles; a thread with several of them is rung once. */
+  bells(roles: readonly [stage: AgentPlan['stage'], shard: number][]): Doorbell[] {
+    const threads = new Set(
+      roles.map(([stage, shard]) => threadOf(this.options.threads, stage, shard)),
+    )
+    return [...threads].flatMap((t) => (t === undefined ? [] : [this.options.shared.bell(t)]))
+  }
+
+  /** The producer's end of its frame rings, by shard. */
+  producerRings(producer: FrameProducer) {
+    return this.options.shared.memory.shards.map((memory, shard) => ({
+      producer: new FrameRingProducer(memory.frames[producer], this.bell('decode', shard)),
+      feedback: new FeedbackReceiver(memory.feedback[producer]),
+    }))
+  }
+
+  /** Index of a source in the configuration, by its name. */
+  sourceName(index: number): string {
+    return this.options.runtime.config.sources[index]?.name ?? ''
+  }
+
+  journalDirectory(shard: number): string {
+    return join(this.options.runtime.paths.journal, `shard-${shard}`)
+  }
+
+  shards(): readonly ShardMemory[] {
+    return this.options.shared.memory.shards
+  }
+
+  openReader(shard: number, fromSeq: number): JournalReader {
+    const durable = this.options.shared.position(shard, POSITION.durable)
+    return new JournalReader({
+      directory: this.journalDirectory(shard),
+      fromSeq,
+      durable: () => durable.load(),
+    })
+  }
+
+  #source(log: Log): Agent {
+    const { runtime, shared, clock, wake, announce } = this.options
+    const { capture } = runtime.config
+    return new SourceAgent({
+      sources: runtime.config.sources,
+      venueNamed,
+      rings: this.producerRings('source'),
+      instruments: shared.instruments,
+      clock,
+      log,
+      counters: (index) => shared.counters('source', this.sourceName(index)),
+      wake,
+      onListening: announce,
+      capture: capture.enabled
+        ? new RawCapture({
+            directory: capture.directory || runtime.paths.capture,
+            fileBytes: capture.file_bytes,
+            bytesMax: capture.bytes_max,
+            clock,
+            log,
+          })
+        : undefined,
+    })
+  }
+
+  #journal(shard: number, log: Log): Agent {
+    const { runtime, shared, clock } = this.options
+    const { ticks, firstSeq, epoch } = shared.shard(shard)
+    const postgres = shared.position(shard, POSITION.postgres)
+    return new JournalAgent({
+      shard,
+      directory: this.journalDirectory(shard),
+      epoch,
+      settings: runtime.config.journal,
+      ring: new TickRingConsumer(ticks, GATING_SLOT.journal, firstSeq, this.bell('decode', shard)),
+      positions: {
+        written: shared.position(shard, POSITION.written),
+        durable: shared.position(shard, POSITION.durable),
+        oldest: shared.position(shard, POSITION.oldest),
+      },
+      storedSeq: () => postgres.load(),
+      bells: this.bells([
+        ['postgres', shard],
+        ['source', 0],
+        ['serve', 0],
+      ]),
+      clock,
+      log,
+      counters: shared.counters('journal', String(shard)),
+    })
+  }
+
+  #aggregate(): Agent {
+    const { shared } = this.options
+    return new AggregateAgent({
+      latest: shared.latest,
+      counters: shared.counters('aggregate'),
+      rings: this.shards().map(({ ticks, firstSeq }, shard) => ({
+        shard,
+        consumer: new TickRingConsumer(
+          ticks,
+          GATING_SLOT.aggregate,
+          firstSeq,
+          this.bell('decode', shard),
+        ),
+        tail: () => {
+          const oldest = shared.position(shard, POSITION.oldest).load()
+          return this.openReader(shard, Math.max(oldest, firstSeq - LATEST_TAIL_TICKS))
+        },
+      })),
+    })
+  }
+}

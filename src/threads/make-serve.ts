@@ -1,0 +1,62 @@
+// The serve agent, from the shared memory.
+
+import type { Log } from '../ops/log.ts'
+import type { MetricSource } from '../ops/metrics.ts'
+import { POSITION } from '../pipeline.ts'
+import { TickRingLapper } from '../ring/tick-ring.ts'
+import { ServeAgent } from '../serve/agent.ts'
+import { type History, PostgresHistory } from '../serve/http/history.ts'
+import type { PushSource } from '../serve/http/push.ts'
+import type { Agent } from './agent.ts'
+import type { AgentFactory } from './agents.ts'
+import { readiness } from './readiness.ts'
+import type { Runtime } from './runtime.ts'
+import type { Shared } from './shared-memory.ts'
+
+export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
+  const { runtime, shared, threads, clock, announce } = factory.options
+  const shards = factory.shards()
+  return new ServeAgent({
+    settings: runtime.config.serve,
+    epoch: shards[0]?.epoch ?? 0,
+    rings: shards.map(({ ticks, firstSeq }, shard) => ({
+      shard,
+      lapper: new TickRingLapper(ticks, firstSeq),
+    })),
+    instruments: shared.instruments,
+    latest: shared.latest,
+    lanes: factory.producerRings('serve').map((rings, shard) => {
+      const durable = shared.position(shard, POSITION.durable)
+      return { ...rings, durable: () => durable.load(), epoch: shared.shard(shard).epoch }
+    }),
+    sources: pushSources(runtime),
+    history: openHistory(runtime, log),
+    readiness: () => readiness(shared, threads),
+    metrics: () => metricSources(shared),
+    clock,
+    log,
+    counters: shared.counters('serve'),
+    onListening: announce,
+  })
+}
+
+/** Sources of type http, with their index in the configuration. */
+function pushSources(runtime: Runtime): PushSource[] {
+  return runtime.config.sources.flatMap((source, index) =>
+    source.type === 'http' ? [{ name: source.name, index, shard: source.shard }] : [],
+  )
+}
+
+function openHistory(runtime: Runtime, log: Log): History | undefined {
+  if (runtime.postgresUrl === '') return undefined
+  const { schema, connect_timeout_ms: connectTimeoutMs } = runtime.config.postgres
+  return new PostgresHistory({ url: runtime.postgresUrl, schema, connectTimeoutMs, log })
+}
+
+function metricSources(shared: Shared): MetricSource[] {
+  return shared.memory.counterBlocks.map(({ set, labels }) => ({
+    set,
+    labels,
+    counters: shared.counters(set, Object.values(labels)[0] ?? ''),
+  }))
+}
