@@ -27,15 +27,18 @@ interface Piece {
 
 /** The unpacked bytes of a .zst file. Throws at damage, and where the file ends too soon. */
 export async function* unzstd(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const pieces = split(packed)
+  const walker = new FrameWalker()
+  const pieces = split(packed, walker)
   for (;;) {
     const first = await pieces.next()
-    if (first.done) return
+    if (first.done) break
     const inflated = createZstdDecompress()
     // Errors of either side destroy the decompressor, and so come out of the loop.
     pipeline(Readable.from(frame(first.value, pieces)), inflated, () => {})
     for await (const chunk of inflated) yield chunk as Buffer
   }
+  // Only now: what came before the cut is whole, and has been given out.
+  if (!walker.atStart) throw new Error('it ends within a frame')
 }
 
 async function* frame(first: Piece, pieces: AsyncGenerator<Piece>): AsyncGenerator<Buffer> {
@@ -44,14 +47,13 @@ async function* frame(first: Piece, pieces: AsyncGenerator<Piece>): AsyncGenerat
     yield piece.bytes
     if (piece.ends) return
     const next = await pieces.next()
-    if (next.done) throw new Error('it ends within a frame')
+    if (next.done) return
     piece = next.value
   }
 }
 
 /** Cuts the file into pieces that do not cross frames; skippable frames are left out. */
-async function* split(packed: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
-  const walker = new FrameWalker()
+async function* split(packed: AsyncIterable<Buffer>, walker: FrameWalker): AsyncGenerator<Piece> {
   for await (const chunk of packed) {
     let rest = chunk
     while (rest.length > 0) {
@@ -61,7 +63,6 @@ async function* split(packed: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
       if (!walker.skippable) yield { bytes, ends: walker.atStart }
     }
   }
-  if (!walker.atStart) throw new Error('it ends within a frame')
 }
 
 /** Follows the structure of frames over chunks of any size. */
