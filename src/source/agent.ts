@@ -27,7 +27,7 @@ export interface SourceRings {
 }
 
 export interface SourceAgentOptions {
-  /** The configuration's sources, in its order: the index names a source in records and counters. */
+  /** In the configuration's order: the index names a source in records and counters. */
   readonly sources: readonly SourceConfig[]
   /** By shard. */
   readonly rings: readonly SourceRings[]

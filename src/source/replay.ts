@@ -72,15 +72,11 @@ export class ReplaySource implements Source {
     const nowMs = this.#options.clock.monoMs()
     let bytes = 0
     while (bytes < CYCLE_BYTES_MAX) {
-      this.#frame ??= this.#reader?.next()
-      if (this.#frame === undefined) {
-        void this.#more()
-        break
-      }
-      const size = this.#frame.end - this.#frame.start
-      if (this.#pace.dueMs(this.#frame, nowMs) > nowMs || !this.#pass(this.#frame)) break
+      const frame = this.#next()
+      if (frame === undefined) break
+      if (this.#pace.dueMs(frame, nowMs) > nowMs || !this.#pass(frame)) break
       this.#frame = undefined
-      bytes += size
+      bytes += frame.end - frame.start + 1
     }
     return bytes
   }
@@ -98,6 +94,18 @@ export class ReplaySource implements Source {
     this.#finished = true
     await this.#reader?.close()
     this.#reader = undefined
+  }
+
+  /** The frame to pass on; undefined when it must be read first, or never comes. */
+  #next(): CaptureFrame | undefined {
+    try {
+      this.#frame ??= this.#reader?.next()
+    } catch (error) {
+      this.#failure = error
+      return undefined
+    }
+    if (this.#frame === undefined) void this.#more()
+    return this.#frame
   }
 
   #pass({ bytes, start, end, timed, tsSec, tsNsec }: CaptureFrame): boolean {

@@ -36,6 +36,7 @@ export interface Cutter {
 
 const LINE_END = 0x0a
 const LENGTH_BYTES = 4
+const TICKS_MAX = FRAME_BYTES_MAX / TICK_BYTES
 const EMPTY = new Uint8Array(0)
 
 /** Bytes kept across calls, in a buffer that grows to the largest frame. */
@@ -128,7 +129,7 @@ export class PackedCutter implements Cutter {
       if (kept.count < LENGTH_BYTES) return end
       const length = lengthOf(kept.bytes)
       if (length === 0 || length % TICK_BYTES !== 0 || length > FRAME_BYTES_MAX) {
-        this.refusal = `a length of ${length} bytes is not 1 … ${FRAME_BYTES_MAX / TICK_BYTES} ticks`
+        this.refusal = `a length of ${length} bytes is not 1 … ${TICKS_MAX} ticks`
         return at
       }
       const missing = length - (kept.count - LENGTH_BYTES)

@@ -39,6 +39,7 @@ interface Connection {
   readonly socket: Socket
   readonly from: string
   readonly cutter: Cutter
+  readonly take: TakeFrame
   /** Data that did not fit on the ring, from `offset` on, and when it came. */
   waiting: Buffer | undefined
   offset: number
@@ -60,7 +61,6 @@ export class TcpPushSource implements Source {
   /** Connections with something that waits for room. */
   readonly #held = new Set<Connection>()
   readonly #refused: LogRepeats
-  readonly #take: TakeFrame
   #nextId = 1
   #address = ''
 
@@ -72,8 +72,6 @@ export class TcpPushSource implements Source {
     this.#clock = clock
     this.#log = log
     this.#capture = capture
-    const format = FRAME_FORMAT[config.format]
-    this.#take = (a, aEnd, b, bStart, bEnd) => sink.offer(format, 0, 0, a, 0, aEnd, b, bStart, bEnd)
     this.#refused = new LogRepeats(log, 'connections refused: connections_max are open')
     this.#server = createServer({ highWaterMark: FRAME_CHUNK_BYTES, noDelay: true })
     this.#server.maxConnections = config.connections_max
@@ -142,11 +140,13 @@ export class TcpPushSource implements Source {
 
   #accept(socket: Socket): void {
     const isLines = this.#config.format === 'ndjson'
+    const id = this.#nextId++
     const connection: Connection = {
-      id: this.#nextId++,
+      id,
       socket,
       from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`,
       cutter: isLines ? new LineCutter(this.#config.chunk_bytes) : new PackedCutter(),
+      take: this.#taker(id),
       waiting: undefined,
       offset: 0,
       recvSec: 0,
@@ -175,7 +175,6 @@ export class TcpPushSource implements Source {
     this.#sink.stamp()
     connection.recvSec = this.#sink.recvSec
     connection.recvNsec = this.#sink.recvNsec
-    this.#capture?.received(connection.id, this.#sink, data)
     connection.waiting = data
     connection.offset = 0
     this.#advance(connection)
@@ -187,7 +186,7 @@ export class TcpPushSource implements Source {
     this.#sink.stampAt(connection.recvSec, connection.recvNsec)
     if (waiting !== undefined) {
       const from = connection.offset
-      connection.offset = cutter.push(waiting, from, waiting.length, this.#take)
+      connection.offset = cutter.push(waiting, from, waiting.length, connection.take)
       if (cutter.refusal !== '') return this.#refuse(connection)
       if (connection.offset < waiting.length) return this.#hold(connection)
       connection.waiting = undefined
@@ -195,6 +194,18 @@ export class TcpPushSource implements Source {
     if (connection.ended) return this.#finish(connection)
     if (socket.isPaused()) socket.resume()
     return true
+  }
+
+  #taker(id: number): TakeFrame {
+    const sink = this.#sink
+    const capture = this.#capture
+    const format = FRAME_FORMAT[this.#config.format]
+    return (a, aEnd, b, bStart, bEnd) => {
+      if (!sink.offer(format, 0, 0, a, 0, aEnd, b, bStart, bEnd)) return false
+      // Frames, not pieces of the stream: each line of a capture is decoded by itself.
+      capture?.received(id, sink, Buffer.concat([a.subarray(0, aEnd), b.subarray(bStart, bEnd)]))
+      return true
+    }
   }
 
   #hold(connection: Connection): false {
@@ -206,7 +217,7 @@ export class TcpPushSource implements Source {
 
   /** The stream is over: an unterminated last line still counts. */
   #finish(connection: Connection): boolean {
-    if (!connection.cutter.flush(this.#take)) return this.#hold(connection)
+    if (!connection.cutter.flush(connection.take)) return this.#hold(connection)
     this.#dropRest(connection, 'the stream ended within a message')
     return true
   }
