@@ -1,0 +1,59 @@
+// Doorbell on one thread: what each side does at each point of the other's way to sleep.
+
+import t from 'tap'
+import { Doorbell } from '../../../src/ring/doorbell.ts'
+
+const FOREVER_MS = 10_000
+
+t.test('a ring between prepare and wait makes wait return at once', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  bell.prepare()
+  bell.ring()
+  const began = performance.now()
+  bell.wait(FOREVER_MS)
+  t.ok(performance.now() - began < FOREVER_MS / 2)
+})
+
+t.test('a ring between prepare and waitAsync makes it return at once', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  bell.prepare()
+  bell.ring()
+  await bell.waitAsync(FOREVER_MS)
+  t.pass('returned')
+})
+
+t.test('a ring ends waitAsync', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  // A pending waitAsync does not keep the event loop alive.
+  const keepAlive = setInterval(() => {}, 1000)
+  bell.prepare()
+  const waiting = bell.waitAsync(FOREVER_MS)
+  const began = performance.now()
+  bell.ring()
+  await waiting
+  clearInterval(keepAlive)
+  t.ok(performance.now() - began < FOREVER_MS / 2)
+})
+
+t.test('without a ring the wait ends at its time-out', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  bell.prepare()
+  bell.wait(1)
+  bell.wake()
+  bell.ring()
+  bell.prepare()
+  const began = performance.now()
+  bell.wait(5)
+  t.ok(performance.now() - began >= 4, 'a ring to a thread awake leaves nothing behind')
+})
+
+t.test('bells of one memory do not ring each other', async (t) => {
+  const memory = new SharedArrayBuffer(Doorbell.bytes(3))
+  const [first, second] = [new Doorbell(memory, 0), new Doorbell(memory, 2)]
+  first.prepare()
+  second.ring()
+  const began = performance.now()
+  first.wait(5)
+  t.ok(performance.now() - began >= 4)
+  t.throws(() => new Doorbell(memory, 3), /within its memory/)
+})
