@@ -21,6 +21,9 @@ import {
 /** A day is 2^16 x DAY_UNITS nanoseconds, exactly. */
 const DAY_UNITS = 1_318_359_375
 const TWO_16 = 65536
+/** In `leafDays`: no tick of the kind, or ticks of several days or none. No day is as small. */
+const NO_DAY = -(2 ** 31)
+export const SEVERAL_DAYS = NO_DAY + 1
 
 export class BatchPlan {
   /** Indexes of the planned ticks, grouped by kind, in order within a kind. */
@@ -34,6 +37,8 @@ export class BatchPlan {
   readonly partitionKinds = new Int32Array(PARTITIONS_PER_TRANSACTION_MAX)
   readonly partitionDays = new Int32Array(PARTITIONS_PER_TRANSACTION_MAX)
   partitionCount = 0
+  /** By kind: the one day of all its planned ticks, or SEVERAL_DAYS. */
+  readonly leafDays = new Int32Array(KIND_COUNT)
   /** By kind: the day of the last tick, in units of 2^16 ns: [start, start + DAY_UNITS). */
   readonly #dayStarts = new Float64Array(KIND_COUNT)
   readonly #counts = new Int32Array(KIND_COUNT)
@@ -52,6 +57,7 @@ export class BatchPlan {
 
   #count(batch: TickBatch, firstDay: number, lastDay: number): void {
     const { words, bytes, count } = batch
+    const leafDays = this.leafDays.fill(NO_DAY)
     const counts = this.#counts.fill(0)
     const dayStarts = this.#dayStarts.fill(Number.NaN)
     this.partitionCount = 0
@@ -63,10 +69,12 @@ export class BatchPlan {
       const lo = words[at] as number
       const hi = words[at + 1] as number
       const since = hi * TWO_16 + (lo >>> 16) - (dayStarts[kind] as number)
-      // Not within the day of the kind's last tick (or there was none: NaN).
-      if (!(since >= 0 && since < DAY_UNITS) && (hi !== NULL_HI || lo !== NULL_LO)) {
+      if (hi === NULL_HI && lo === NULL_LO) leafDays[kind] = SEVERAL_DAYS
+      else if (!(since >= 0 && since < DAY_UNITS)) {
+        // Not within the day of the kind's last tick (or there was none: NaN).
         const day = Math.floor((hi * TWO_16 + (lo >>> 16)) / DAY_UNITS)
         if (day >= firstDay && day <= lastDay && !this.#need(kind, day)) break
+        leafDays[kind] = leafDays[kind] === NO_DAY ? day : SEVERAL_DAYS
         dayStarts[kind] = day * DAY_UNITS
       }
       counts[kind] = (counts[kind] as number) + 1

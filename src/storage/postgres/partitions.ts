@@ -23,8 +23,11 @@ export class Partitions {
   readonly #client: Client
   readonly #schema: string
   readonly #log: Log
-  /** day x KIND_COUNT + kind: there, or known to belong to the default partition. Bounded. */
-  readonly #known = new Set<number>()
+  /**
+   * day x KIND_COUNT + kind -> is it attached? No = its rows belong to the default partition. As
+   * bounded as the plausible days are.
+   */
+  readonly #known = new Map<number, boolean>()
   /** Kinds that were stored on this connection: only these get partitions ahead. */
   readonly #kinds = new Set<number>()
   #count = 0
@@ -56,6 +59,14 @@ export class Partitions {
     return created
   }
 
+  /** The table that holds the kind's rows of this day and of no other; the parent where unsure. */
+  tableOf(kind: number, day: number): string {
+    const parent = `${this.#schema}.${KIND_NAMES[kind]}`
+    if (this.#known.get(day * KIND_COUNT + kind) !== true) return parent
+    const date = new Date(day * DAY_S * 1000).toISOString().slice(0, 10)
+    return `${parent}_${date.replaceAll('-', '')}`
+  }
+
   /** Makes the partitions of days [today, today + daysAhead]; a lock that is held is for later. */
   async ensureAhead(today: number, daysAhead: number): Promise<number> {
     let created = 0
@@ -81,8 +92,9 @@ export class Partitions {
       `SELECT ${this.#schema}.add_partition($1, date '1970-01-01' + $2::int4, $3) AS outcome`,
       [KIND_NAMES[kind], day, lockMs],
     )
-    this.#known.add(key)
-    if (rows[0]?.outcome !== 'created') return 0
+    const outcome = rows[0]?.outcome
+    this.#known.set(key, outcome !== 'default')
+    if (outcome !== 'created') return 0
     this.#count++
     return 1
   }

@@ -43,7 +43,7 @@ function tickTable(schema: string, kind: string, columns: Column[]): string[] {
 /**
  * Attaches a table made beforehand, as that takes no lock that a running query on the parent would
  * hold up (CREATE … PARTITION OF does). Rows of the day that already are in the default partition
- * stay there, and so will the rest of that day.
+ * stay there, and so will the rest of that day; so do those of a day whose table was detached.
  */
 function addPartition(schema: string): string {
   return `CREATE FUNCTION ${schema}.add_partition(kind text, day date, lock_ms int4)
@@ -57,7 +57,9 @@ BEGIN
   PERFORM set_config('lock_timeout', lock_ms::text, true);
   PERFORM pg_advisory_xact_lock(hashtextextended('tickd partitions ${schema}', 0));
   IF to_regclass('${schema}.' || name) IS NOT NULL THEN
-    RETURN 'exists';
+    PERFORM FROM pg_inherits WHERE inhrelid = to_regclass('${schema}.' || name)
+      AND inhparent = to_regclass('${schema}.' || kind);
+    RETURN CASE WHEN FOUND THEN 'exists' ELSE 'default' END;
   END IF;
   EXECUTE format('CREATE TABLE ${schema}.%I (LIKE ${schema}.%I INCLUDING ALL)', name, kind);
   EXECUTE format('ALTER TABLE ${schema}.%I ATTACH PARTITION ${schema}.%I FOR VALUES FROM (%L) TO (%L)',
