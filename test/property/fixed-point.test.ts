@@ -82,8 +82,9 @@ t.test('any i64 is written, read, formatted and parsed back exactly, at every sc
       big[1] = 77n
       const code = parseDecimal(bytes, 0, bytes.length, decimals, words, 2)
       if (code !== PARSE_OK || big[1] !== value) {
-        t.fail(`${text} at ${decimals} decimals: code ${code}, value ${big[1]}, not ${value}`)
-        return
+        throw new Error(
+          `${text} at ${decimals} decimals: code ${code}, value ${big[1]}, not ${value}`,
+        )
       }
     }
   }
@@ -103,12 +104,12 @@ t.test('the split of any i64 is what BigInt division gives', async (t) => {
       BigInt(split.b) === size % 1_000_000_000n &&
       split.negative === value < 0n
     writeSplit(words, 2, split.negative, split.a, split.b)
-    if (!good || big[1] !== value) return t.fail(`${value}: ${JSON.stringify(split)}, ${big[1]}`)
-    if (readNumber(words, 0) !== Number(value)) return t.fail(`${value} as a double`)
+    if (!good || big[1] !== value) throw new Error(`${value}: ${JSON.stringify(split)}, ${big[1]}`)
+    if (readNumber(words, 0) !== Number(value)) throw new Error(`${value} as a double`)
     if (isNegative(words, 0) !== value < 0n || isZero(words, 0) !== (value === 0n)) {
-      return t.fail(`the sign of ${value}`)
+      throw new Error(`the sign of ${value}`)
     }
-    if (isNull(words, 0)) return t.fail(`${value} is not the null`)
+    if (isNull(words, 0)) throw new Error(`${value} is not the null`)
   }
   t.pass(`${values.length} values`)
 })
@@ -120,15 +121,15 @@ t.test('whole numbers and order agree with BigInt', async (t) => {
     const value = values[i] as bigint
     const bytes = encoder.encode(String(value))
     if (parseInteger(bytes, 0, bytes.length, words, 0) !== PARSE_OK || big[0] !== value) {
-      return t.fail(`parseInteger of ${value} gave ${big[0]}`)
+      throw new Error(`parseInteger of ${value} gave ${big[0]}`)
     }
     const other = values[random(values.length)] as bigint
     big[1] = other
     const order = value < other ? -1 : value > other ? 1 : 0
-    if (compareI64(words, 0, words, 2) !== order) return t.fail(`${value} against ${other}`)
+    if (compareI64(words, 0, words, 2) !== order) throw new Error(`${value} against ${other}`)
     if (value <= 2n ** 53n && value >= -(2n ** 53n)) {
       writeInteger(words, 0, Number(value))
-      if (big[0] !== value) return t.fail(`writeInteger of ${value} gave ${big[0]}`)
+      if (big[0] !== value) throw new Error(`writeInteger of ${value} gave ${big[0]}`)
     }
   }
   t.pass(`${values.length} values`)
@@ -150,8 +151,8 @@ t.test('text of any form is parsed, or refused for the right reason', async (t) 
     const got = code === PARSE_OK ? (big[0] as bigint) : code
     // Of a number that is both too long and too fine, either is a true reason.
     const both = code === PARSE_OVERFLOW && wanted === PARSE_TOO_MANY_DECIMALS
-    if (got !== wanted && !both) return t.fail(`'${text}' at ${decimals}: ${got}, not ${wanted}`)
-    if (code !== PARSE_OK && big[0] !== 123n) return t.fail(`'${text}' wrote ${big[0]}`)
+    if (got !== wanted && !both) throw new Error(`'${text}' at ${decimals}: ${got}, not ${wanted}`)
+    if (code !== PARSE_OK && big[0] !== 123n) throw new Error(`'${text}' wrote ${big[0]}`)
   }
   t.pass(`${CASES * 10} texts`)
 })
