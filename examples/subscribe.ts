@@ -5,15 +5,8 @@
 import { WebSocket } from 'ws'
 
 type Named = { id: number; venue: string; symbol: string }
-type Control = {
-  op: string
-  next_seq?: number
-  to?: number
-  msg?: string
-  instruments?: Named[]
-} & {
-  symbols?: { instruments: Named[] }[]
-}
+type Lists = { instruments?: Named[]; symbols?: { instruments: Named[] }[] }
+type Control = Lists & { op: string; next_seq?: number; to?: number }
 
 const [url = 'ws://localhost:8080/v1/feed', symbols = '*'] = process.argv.slice(2)
 const TICK_BYTES = 64
@@ -30,14 +23,13 @@ ws.on('message', (data: Buffer, isBinary) => {
 })
 
 function onControl(control: Control): void {
-  const { op, next_seq: nextSeq, to, msg, instruments = [], symbols: results = [] } = control
+  const { op, next_seq: nextSeq, to, instruments = [], symbols: results = [] } = control
   if (op === 'welcome') {
     ws.send(JSON.stringify({ op: 'subscribe', channel: 'trades', symbols: symbols.split(',') }))
   }
   if (op === 'ack') next = BigInt(nextSeq ?? 1)
-  if (op === 'gap') console.error(`missed: ${JSON.stringify(control)}`)
+  if (op === 'gap' || op === 'error') console.error(JSON.stringify(control))
   if (op === 'gap' && to !== undefined) next = BigInt(to) + 1n
-  if (op === 'error') console.error(`refused: ${msg}`)
   for (const { id, venue, symbol } of [...instruments, ...results.flatMap((r) => r.instruments)]) {
     names.set(id, `${venue}:${symbol}`)
   }
