@@ -133,9 +133,11 @@ async function main(): Promise<number> {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    killAll()
     console.error(`interrupted by ${signal}`)
     process.exit(1)
   })
 }
+// However this process ends, what it started ends with it. A closed pipe is such an end.
+process.once('exit', killAll)
+process.stdout.once('error', () => process.exit(1))
 process.exitCode = await main()
