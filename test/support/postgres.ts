@@ -28,6 +28,7 @@ export async function startPostgres(binaries?: Binaries): Promise<TestPostgres> 
     directory,
     port: 0,
     log: silentLog,
+    settings: ['fsync=off'],
     ...(binaries === undefined ? {} : { binaries }),
   })
   return {

@@ -87,8 +87,8 @@ export function explain(thrown: unknown, url: string): TickdError {
       { cause: thrown },
     )
   }
-  // It answered, and is neither starting, nor stopping, nor short of something.
-  if (SQLSTATE.test(code) && !/^(08|57P|53)/.test(code)) {
+  // It answered, and is neither starting, nor stopping, nor out of connections.
+  if (SQLSTATE.test(code) && !/^(08|57P|53300)/.test(code)) {
     return new TickdError('POSTGRES_BROKEN', `${where}: ${said}`, { canRetry: true, cause: thrown })
   }
   return new TickdError(

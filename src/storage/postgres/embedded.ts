@@ -53,6 +53,8 @@ export interface EmbeddedPostgresOptions {
   log: Log
   /** Other programs than those of the optional package: /usr/lib/postgresql/15, say. */
   binaries?: Binaries
+  /** `name=value`, in addition to server-settings.ts: a throw-away server needs no fsync. */
+  settings?: readonly string[]
 }
 
 export class EmbeddedPostgres {
@@ -95,7 +97,7 @@ export class EmbeddedPostgres {
     const account = serverAccount(dataDirectory)
     makeDirectories(directory, account)
     const binaries = prepareBinaries(options.binaries ?? findBinaries(), directory, account)
-    const command = serverCommand(directory, binaries, account)
+    const command = serverCommand(options, binaries, account)
     await stopLeftoverPostmaster(command, dataDirectory, log)
     const password = await prepareCluster(directory, binaries, account, log)
     for (let attempt = 1; ; attempt++) {
@@ -176,11 +178,12 @@ function makeDirectories(directory: string, account: Account | undefined): void 
 }
 
 function serverCommand(
-  directory: string,
+  options: EmbeddedPostgresOptions,
   binaries: Binaries,
   account: Account | undefined,
 ): ServerCommand {
-  const settings = serverSettings(directory, HOST)
+  const { directory } = options
+  const settings = [...serverSettings(directory, HOST), ...(options.settings ?? [])]
   return {
     name: 'PostgreSQL',
     path: join(binaries.directory, 'bin/postgres'),
