@@ -30,7 +30,7 @@ export class LatestWriter {
     this.#stamps = new Int32Array(table.capacity * LATEST_KIND_COUNT)
   }
 
-  /** Applies `count` ticks from tick index `first` of the views; `firstSeq` is that of the first. */
+  /** Applies `count` ticks from index `first` of the views; `firstSeq` is that of the first. */
   apply(views: RunViews, first: number, count: number, firstSeq: number): void {
     const { bytes, words, halves } = views
     const table = this.#table

@@ -49,7 +49,8 @@ export const ENCODINGS: Readonly<Record<Protocol, Encoding>> = {
     recordBytes: 280,
     isBinary: false,
     encode: (frame, { stream, epoch, firstSeq }, instruments) => {
-      let text = `{"op":"data","stream":${stream},"epoch":${epoch},"first_seq":${firstSeq},"records":[`
+      let text = `{"op":"data","stream":${stream},"epoch":${epoch},"first_seq":${firstSeq},`
+      text += '"records":['
       for (let i = 0; i < frame.batch.count; i++) {
         if (i > 0) text += ','
         text += tickToJson(frame.batch, i, instruments)

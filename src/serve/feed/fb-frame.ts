@@ -1,5 +1,5 @@
 // hot path
-// A feed frame under construction: a FlatBuffers `Batch` (schema/tick.fbs) whose ticks are copied in.
+// A feed frame under construction: a FlatBuffers `Batch` (schema/tick.fbs), ticks copied in.
 //
 // The part before the ticks has a fixed form: it is written once, and patched for each frame, so
 // that encoding is a memcpy. The other sub-protocols encode from `batch`, which is the same memory.

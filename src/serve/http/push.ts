@@ -7,6 +7,7 @@
 // what was accepted. Must happen before the answer: the journal is durable up to its last record,
 // and up to those of which it sent a duplicate (they lie before its receipts' sequences).
 
+import { randomInt } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
 import {
   PUSH_BODIES_MAX,
@@ -75,7 +76,8 @@ export class Push implements FeedbackHandler {
     source: 0,
     format: 0,
     flags: FRAME_FLAG.WANT_RECEIPT,
-    token: 0,
+    // Receipts for an earlier life of this thread may still come: they must find no token of ours.
+    token: randomInt(2 ** 32),
     recvSec: 0,
     recvNsec: 0,
   }

@@ -66,7 +66,8 @@ function sendPage(reply: HttpReply): void {
     body: STATUS_PAGE,
     headers: {
       'content-security-policy':
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
+        "default-src 'none'; connect-src 'self'; " +
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
     },
   })
 }

@@ -74,8 +74,10 @@ t.test('the documented frame is what the program sends for that trade', (t) => {
   batch.setSource(0, 2)
   batch.setKindSide(0, KIND.trade, SIDE.buy)
   batch.setFlags(0, FLAG.LAST)
-  const [price, size] = [Buffer.from('61737.63'), Buffer.from('0.5')]
+  const text = new TextEncoder()
+  const price = text.encode('61737.63')
   parsePrice(price, 0, price.length, words, WORD.p0)
+  const size = text.encode('0.5')
   parseSize(size, 0, size.length, words, WORD.p1)
   writeInteger(words, WORD.p2, 1_234_567)
   const frame = new Frame(16, 1, 1_723_161_255)
