@@ -23,7 +23,7 @@ import { type Machine, machineText } from './machine.ts'
 
 const FIRST_ID = 1_000_000
 const POLL_MS = 2
-const ROUND_TIMEOUT_MS = 300_000
+const ROUND_TIMEOUT_MS = 120_000
 
 interface Round {
   ticksPerSecond: number

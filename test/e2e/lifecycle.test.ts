@@ -1,14 +1,12 @@
 // Start, use everything once, stop, start again: the sequence goes on, nothing twice or missing.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import pg from 'pg'
 import t from 'tap'
 import WebSocket from 'ws'
-import { DaemonProcess } from '../support/daemon.ts'
+import { DaemonProcess, makeStateDir } from '../support/daemon.ts'
 
-const stateDir = mkdtempSync(join(tmpdir(), 'tickd-life-'))
+const stateDir = makeStateDir()
 t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
 
 const config = {

@@ -1,7 +1,7 @@
 // The real daemon as a child process, for end-to-end tests and benches.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +16,13 @@ export interface DaemonOptions {
   /** Kept by the caller across restarts; a fresh one, removed at the end, when not given. */
   stateDir?: string
   env?: Record<string, string>
+}
+
+/** A fresh directory that the account of the embedded PostgreSQL may pass through. */
+export function makeStateDir(): string {
+  const stateDir = mkdtempSync(join(tmpdir(), 'tickd-test-'))
+  chmodSync(stateDir, 0o755)
+  return stateDir
 }
 
 export interface LogLine {
@@ -64,7 +71,7 @@ export class DaemonProcess {
 
   /** Starts the daemon and does not wait. */
   static spawn(options: DaemonOptions = {}): DaemonProcess {
-    const stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'tickd-test-'))
+    const stateDir = options.stateDir ?? makeStateDir()
     const config = { state_dir: stateDir, serve: { listen: { port: 0 } }, ...options.config }
     const settings = Object.entries(config).flatMap(([key, value]) => [
       '--set',
