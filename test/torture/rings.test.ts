@@ -107,6 +107,29 @@ t.test('lapping readers read only whole records, and count exactly what they los
   }
 })
 
+t.test('a read on the brink of being overrun is whole, or known to be lost', async (t) => {
+  const count = 150_000
+  const firstSeq = 2 ** 32 - 75_000
+  const pace = new SharedArrayBuffer(4)
+  new Int32Array(pace)[0] = firstSeq | 0
+  const task = {
+    count,
+    firstSeq,
+    pace,
+    memory: createTickRing(1024, firstSeq),
+    bells: new SharedArrayBuffer(Doorbell.bytes(3)),
+  }
+  const lapper = start(t, { ...task, role: 'tick lapper', ownBell: 1 })
+  await lapper.ready
+  const producer = start(t, { ...task, role: 'tick producer', ownBell: 0 })
+  t.match(await producer.outcome, { ...GOOD, done: count })
+  const outcome = await lapper.outcome
+  t.match(outcome, GOOD)
+  t.equal(outcome.done + outcome.lost, count, 'read and lost make all')
+  t.ok(outcome.lost > 0, `it was overrun (${outcome.lost} of ${count})`)
+  t.ok(outcome.done > 0, `and read ${outcome.done}`)
+})
+
 t.test('a sleeper is always woken', async (t) => {
   const count = 20_000
   const task = {

@@ -38,6 +38,8 @@ export interface TortureTask {
   sizeMax?: number
   slot?: number
   logPath?: string
+  /** One word: the position that a lapping reader has reached, for a producer that stays near it. */
+  pace?: SharedArrayBuffer
 }
 
 export interface TortureOutcome {
@@ -121,9 +123,13 @@ const ROLES = {
     const gating = slot === undefined ? [] : [slot]
     const consumers = [new Doorbell(bells, 1), new Doorbell(bells, 2)]
     const ring = new TickRingProducer(memory, firstSeq, gating, consumers)
+    const pace = task.pace === undefined ? undefined : new Int32Array(task.pace)
     const batch = new TickBatch(256)
     while (outcome.done < count) {
       const size = Math.min(1 + random.below(256), count - outcome.done)
+      const ahead = ring.capacity + random.below(256)
+      // Stays about a ring ahead of the reader, so that most of its reads are on the brink.
+      while (pace !== undefined && ((ring.seq - Atomics.load(pace, 0)) | 0) > ahead);
       for (let i = 0; i < size; i++) fillTick(batch.words, i, ring.seq + i)
       waitUntil(bell, () => ring.publish(batch, 0, size) !== -1)
       outcome.done += size
@@ -148,11 +154,15 @@ const ROLES = {
     }
   },
 
-  /** Dawdles now and then, so that it is overrun; checks that what it reads is whole. */
+  /**
+   * Lets the producer come to the brink of overrunning it, and beyond, before it reads; checks that
+   * what it reads is whole.
+   */
   'tick lapper': () => {
     const { memory, bells, count, firstSeq = 0, ownBell } = task
     const bell = new Doorbell(bells, ownBell)
     const ring = new TickRingLapper(memory, firstSeq)
+    const pace = task.pace === undefined ? undefined : new Int32Array(task.pace)
     const out = new TickBatch(200)
     parentPort?.postMessage('ready')
     let expected = ring.seq
@@ -164,7 +174,10 @@ const ROLES = {
       for (let i = 0; i < out.count; i++) if (!isTick(out.words, i, seq + i)) outcome.corrupt++
       outcome.done += out.count
       expected = seq + out.count
-      for (let spin = random.below(3) * 20_000; spin > 0; spin--) random.below(2)
+      // Lets a paced producer go on: pairs with its load.
+      if (pace !== undefined) Atomics.store(pace, 0, ring.seq | 0)
+      const brink = ring.capacity - random.below(300)
+      while (ring.lag() < brink && ring.seq + ring.lag() < firstSeq + count);
     }
     outcome.lost = ring.lostCount
   },

@@ -214,3 +214,55 @@ t.test('a claim that was never published stays a warning to lapping readers', as
   publish(second, 5)
   t.equal(words[TICK_RING_WORD.claimed], CAPACITY + 7)
 })
+
+/** Calls `during` once, when the copy out of or into these bytes is about to be made. */
+function interrupt(bytes: Uint8Array, method: 'subarray' | 'set', during: () => void): void {
+  let pending = true
+  const original = Uint8Array.prototype[method] as (...args: unknown[]) => unknown
+  Object.defineProperty(bytes, method, {
+    value: (...args: unknown[]) => {
+      if (pending) {
+        pending = false
+        during()
+      }
+      return original.apply(bytes, args)
+    },
+  })
+}
+
+t.test(
+  'slots are claimed before their first byte is written, and published after the last',
+  async (t) => {
+    const memory = createTickRing(CAPACITY, 0)
+    const words = new Int32Array(memory)
+    const producer = new TickRingProducer(memory, 0, [])
+    publish(producer, CAPACITY)
+    const batch = new TickBatch(4)
+    batch.words.fill(-1)
+    const seen: number[] = []
+    interrupt(batch.bytes, 'subarray', () => {
+      seen.push(words[TICK_RING_WORD.claimed] ?? -1, words[TICK_RING_WORD.published] ?? -1)
+      seen.push(words[TICK_RING_DATA_OFFSET / 4] ?? -1)
+    })
+    producer.publish(batch, 0, 4)
+    t.same(seen, [CAPACITY + 4, CAPACITY, 0])
+    t.equal(words[TICK_RING_WORD.published], CAPACITY + 4)
+  },
+)
+
+t.test('a read that is overrun while it copies gives only what is whole', async (t) => {
+  for (const firstSeq of FIRST_SEQS) {
+    const memory = createTickRing(CAPACITY, firstSeq)
+    const producer = new TickRingProducer(memory, firstSeq, [])
+    const lapper = new TickRingLapper(memory, firstSeq)
+    publish(producer, CAPACITY)
+    const out = new TickBatch(CAPACITY)
+    interrupt(out.bytes, 'set', () => publish(producer, 3))
+    const seq = lapper.read(out)
+    t.equal(seq, firstSeq + 3 + CAPACITY / 2)
+    t.equal(lapper.lostCount, 3 + CAPACITY / 2)
+    t.equal(out.count, CAPACITY / 2)
+    t.ok(isRun(out.words, seq, out.count))
+    t.equal(lapper.lag(), 0)
+  }
+})
