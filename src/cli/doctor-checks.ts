@@ -79,7 +79,7 @@ function checkNode(): Result {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   const text = `${process.version} at ${process.execPath}`
   if (major === NODE_MAJOR && minor >= NODE_MINOR_MIN) return ['ok', text]
-  const wanted = `the project is tested on ${NODE_MAJOR}.${NODE_MINOR_MIN} and later ${NODE_MAJOR}.x`
+  const wanted = `tested are ${NODE_MAJOR}.${NODE_MINOR_MIN} and later ${NODE_MAJOR}.x`
   return [major > NODE_MAJOR ? 'warning' : 'failed', `${text}; ${wanted}: npm run setup`]
 }
 

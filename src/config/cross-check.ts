@@ -31,7 +31,7 @@ function sourceProblems(config: Config): Problem[] {
       problems.push({ path: ['sources', index, 'name'], text })
     }
     if (source.shard >= shards) {
-      const text = `shard ${source.shard} does not exist; with shards: ${shards} the last is ${shards - 1}`
+      const text = `shard ${source.shard} does not exist; shards: ${shards} ends with ${shards - 1}`
       problems.push({ path: ['sources', index, 'shard'], text })
     }
     if (source.type === 'binance' && source.backoff_min_ms > source.backoff_max_ms) {

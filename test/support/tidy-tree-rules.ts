@@ -31,8 +31,8 @@ const functionLength: Rule = {
   check: (file) => {
     if (!isTypeScript(file) || isGenerated(file)) return []
     const findings: Finding[] = []
-    walk(treeOf(file).root, (node) => {
-      if (!isFunction(node)) return
+    walk(treeOf(file).root, (node, ancestors) => {
+      if (!isFunction(node) || (file.path.startsWith('test/') && isTestBody(ancestors))) return
       const count = endLineOf(node) - lineOf(node) + 1
       if (count <= FUNCTION_LINES_MAX) return
       findings.push({ path: file.path, line: lineOf(node), text: `${count} lines` })
@@ -40,6 +40,12 @@ const functionLength: Rule = {
     return findings
   },
   bad: tidyFile('src/a.ts', `function long(): void {${'\n'.repeat(FUNCTION_LINES_MAX)}}`),
+}
+
+/** The function given to t.test(): a list of sub-tests is not read as one function is. */
+function isTestBody(ancestors: readonly AnyNode[]): boolean {
+  const callee = ancestors.at(-1)?.callee
+  return isNode(callee) && isNode(callee.property) && callee.property.name === 'test'
 }
 
 /** What a `// hot path` file does without, anywhere in it: why, and what to do instead. */

@@ -34,7 +34,7 @@ t.test('a shard of a source exists', async (t) => {
   t.ok(accepts(['shards=2', 'sources.0.shard=1']))
   t.match(
     rejects(['shards=2', 'sources.0.shard=2']),
-    /sources\[0\]\.shard: shard 2 does not exist; with shards: 2/,
+    /sources\[0\]\.shard: shard 2 does not exist; shards: 2 ends/,
   )
 })
 
