@@ -135,9 +135,11 @@ t.test('a reader hands out the durable part of a block only', async (t) => {
 
 t.test('what lay behind the durable position is read anew once it is durable', async (t) => {
   const directory = emptyShard(t)
-  const { writer, append, commit } = new TestWriter({ directory })
+  const { writer, commit } = new TestWriter({ directory })
   commit(10)
-  append(10)
+  const takenBack = new Uint8Array(10 * TICK_BYTES)
+  putTicks(takenBack, 0, 10, 10, 99)
+  writer.append(takenBack, 0, 10)
   let durable = 10
   const reader = new JournalReader({ directory, fromSeq: 0, durable: () => durable })
   const batch = new TickBatch(100)
