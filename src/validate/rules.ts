@@ -1,8 +1,8 @@
 // hot path
 // Acceptance of decoded ticks: accept, drop as an exact repeat, or quarantine with a reason.
 //
-// Nothing is repaired in silence: an accepted tick is as the decoder made it, but for the flags LATE,
-// OUT_OF_ORDER, DUPLICATE_SUSPECT and BAD_TIME (which says that ts_event was replaced by ts_recv).
+// Nothing is repaired in silence: an accepted tick is as the decoder made it, but for the flags
+// LATE, OUT_OF_ORDER, DUPLICATE_SUSPECT and BAD_TIME (which says that ts_event was replaced by ts_recv).
 //
 // Invariants: accepted + duplicate + quarantined = ticks looked at; accepted ones keep their order.
 // Negative prices are legal; a zero price or quote size is whatever the venue says by it. A price
@@ -129,7 +129,10 @@ export class Validator {
       words[at + WORD.ts_event + 1] = words[at + WORD.ts_recv + 1] as number
       flags |= FLAG.BAD_TIME
     } else if (kind !== KIND.price) {
-      if (aheadNs(words, at) < -this.#limits.lateNs) flags |= FLAG.LATE
+      // A replay is late by its nature: the flag would say nothing.
+      if (aheadNs(words, at) < -this.#limits.lateNs && !isReplayed(batch.bytes, index)) {
+        flags |= FLAG.LATE
+      }
       if (this.#eventTimes.isBehind(instrument, kind, words, at + WORD.ts_event)) {
         flags |= FLAG.OUT_OF_ORDER
       }
