@@ -15,6 +15,8 @@ import { type SyntheticInstrument, SyntheticModel } from './synthetic-model.ts'
 
 /** Ticks of one frame: 64 KiB. */
 const CHUNK_TICKS = 1024
+/** Less than a chunk waits so long for more: a thread that makes tick after tick never sleeps. */
+const GATHER_MS = 5
 /** Most ticks of a duty cycle: 16 chunks, about 2 ms of work. */
 const CYCLE_TICKS_MAX = 16 * CHUNK_TICKS
 
@@ -75,8 +77,11 @@ export class SyntheticSource implements Source {
     if (this.#stopped) return 0
     const nowMs = this.#clock.monoMs()
     const { rate } = this.#config
+    const passedMs = nowMs - this.#lastMs
+    const owed = this.#owed + (passedMs * rate) / 1000
+    if (owed < CHUNK_TICKS && passedMs < GATHER_MS) return 0
     // What a long stall left undone beyond a second is forgotten: the walk has no past to make up.
-    this.#owed = Math.min(rate, this.#owed + ((nowMs - this.#lastMs) * rate) / 1000)
+    this.#owed = Math.min(rate, owed)
     this.#lastMs = nowMs
     let left = Math.min(Math.floor(this.#owed), CYCLE_TICKS_MAX)
     let made = 0

@@ -6,7 +6,7 @@ import { counterNames } from '../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../src/ops/counters.ts'
 import type { Log } from '../../src/ops/log.ts'
 import { FrameRingConsumer, FrameRingProducer } from '../../src/ring/frame-ring.ts'
-import { FRAME_DATA_OFFSET, frameRingBytes } from '../../src/ring/frame-ring-layout.ts'
+import { frameRingBytes } from '../../src/ring/frame-ring-layout.ts'
 import { FrameSink, type SourceCounters } from '../../src/source/source.ts'
 
 export interface TakenFrame {
@@ -68,9 +68,6 @@ export class SourceBench {
     return this.lines.filter((line) => line.message.includes(message))
   }
 }
-
-/** Bytes of a ring's memory that are not payload: for tests that fill one. */
-export const RING_OVERHEAD_BYTES = FRAME_DATA_OFFSET
 
 /** Waits until `condition` is true, running `turn` meanwhile; fails after `timeoutMs`. */
 export async function until(

@@ -54,6 +54,17 @@ t.test('it registers its instruments and makes as many ticks as the clock owes',
   t.equal(bench.counters.get('bytes'), 1000 * TICK_BYTES)
 })
 
+t.test('few ticks are gathered for some milliseconds: the thread sleeps in between', async (t) => {
+  const { clock, bench, source } = setUp(100_000)
+  let worked = 0
+  for (let i = 0; i < 800; i++) {
+    clock.advance(0.125)
+    if (source.doWork() > 0) worked++
+  }
+  t.equal(worked, 20, 'every 5 ms')
+  t.equal(takeTicks(bench).count, 10_000)
+})
+
 t.test('a rate below one per duty cycle is kept on average', async (t) => {
   const { clock, bench, source } = setUp(3)
   for (let i = 0; i < 1000; i++) {
