@@ -9,12 +9,16 @@ import {
   closeSync,
   existsSync,
   fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
   openSync,
   readFileSync,
   truncateSync,
   writeSync,
 } from 'node:fs'
-import { TickdError } from '../errors.ts'
+import path from 'node:path'
+import { errorText, TickdError } from '../errors.ts'
 import { type Instrument, InstrumentTable } from './instruments.ts'
 
 export class InstrumentLog {
@@ -52,24 +56,53 @@ export class InstrumentLog {
     }
   }
 
-  /** Appends one instrument durably. Any thread, under the table's lock. */
+  /**
+   * Appends one instrument durably, or not at all. Any thread, under the table's lock. Throws
+   * TickdError IO when the disk refuses: the instrument then is not added.
+   */
   readonly append = (instrument: Instrument): void => {
-    this.#fd ??= openSync(this.#path, 'a', 0o640)
     const { id, venue, symbol, venueSymbol } = instrument
-    writeSync(this.#fd, `${JSON.stringify({ id, venue, symbol, venue_symbol: venueSymbol })}\n`)
-    fdatasyncSync(this.#fd)
+    const line = `${JSON.stringify({ id, venue, symbol, venue_symbol: venueSymbol })}\n`
+    try {
+      this.#fd ??= this.#open()
+      appendWhole(this.#fd, Buffer.from(line))
+    } catch (cause) {
+      const text = `${this.#path}: the instrument ${venue} ${symbol} cannot be recorded`
+      throw new TickdError('IO', `${text}: ${errorText(cause)}`, { canRetry: true, cause })
+    }
   }
 
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined
   }
+
+  #open(): number {
+    const fd = openSync(this.#path, 'a', 0o640)
+    // A new file is only there after a power cut if its directory entry is.
+    const directory = openSync(path.dirname(this.#path), 'r')
+    fsyncSync(directory)
+    closeSync(directory)
+    return fd
+  }
+}
+
+/** Half a line in the middle, or a line whose id is given again, would make the file unreadable. */
+function appendWhole(fd: number, line: Buffer): void {
+  const { size } = fstatSync(fd)
+  try {
+    for (let written = 0; written < line.length; ) written += writeSync(fd, line, written)
+    fdatasyncSync(fd)
+  } catch (error) {
+    ftruncateSync(fd, size)
+    throw error
+  }
 }
 
 function replay(table: InstrumentTable, json: string): boolean {
   let entry: { id?: unknown; venue?: unknown; symbol?: unknown; venue_symbol?: unknown }
   try {
-    entry = JSON.parse(json)
+    entry = JSON.parse(json) ?? {}
   } catch {
     return false
   }
