@@ -26,8 +26,7 @@ import { InstrumentTable } from '../tick/instruments.ts'
 import { tickToJson } from '../tick/json.ts'
 import { KIND_COUNT, KIND_NAMES } from '../tick/layout.ts'
 import { LineOutput } from './line-output.ts'
-
-const PROGRESS_EVERY_MS = 200
+import { Progress } from './progress.ts'
 
 interface DecodeOptions {
   venue: string
@@ -81,11 +80,11 @@ class DecodeRun {
   readonly #tally = new DecodeTally(IGNORE_REASONS, REJECT_REASONS, BATCH_TICKS_MAX)
   readonly #records = new Float64Array(KIND_COUNT)
   readonly #clock = new SystemClock()
+  readonly #progress = new Progress()
   readonly #meta: FrameMeta = { source: 0, format: 0, flags: 0, token: 0, recvSec: 0, recvNsec: 0 }
   #frames = 0
   #oversize = 0
   #unusedSnapshots = 0
-  #progressMs = 0
 
   constructor(venue: Venue, format: CaptureFormat, printsRecords: boolean) {
     this.#venue = venue
@@ -102,10 +101,10 @@ class DecodeRun {
     try {
       do {
         await this.#decodeAll(reader, decoder)
-        this.#progress(reader)
+        this.#progress.show(() => this.#progressText(reader))
       } while (!this.#isReaderGone() && (await reader.fill()))
     } finally {
-      this.#endProgress()
+      this.#progress.end()
       this.#frames += reader.counts.frames
       this.#oversize += reader.counts.oversize
       this.#unusedSnapshots += reader.counts.unused
@@ -177,17 +176,9 @@ class DecodeRun {
     return isFull
   }
 
-  #progress({ path, bytesRead, size }: CaptureReader): void {
-    if (!process.stderr.isTTY) return
-    const nowMs = this.#clock.monoMs()
-    if (nowMs - this.#progressMs < PROGRESS_EVERY_MS) return
-    this.#progressMs = nowMs
+  #progressText({ path, bytesRead, size }: CaptureReader): string {
     const percent = size === 0 ? 100 : Math.floor((100 * bytesRead) / size)
-    process.stderr.write(`\r${path}: ${percent} %, ${this.#tally.messages} messages`)
-  }
-
-  #endProgress(): void {
-    if (process.stderr.isTTY && this.#progressMs > 0) process.stderr.write('\r\x1b[K')
+    return `${path}: ${percent} %, ${this.#tally.messages} messages`
   }
 }
 
