@@ -284,7 +284,7 @@ function text(report: Record<string, unknown>): string {
       2,
       'cores',
     ) +
-    `  feed: ${feed.delivered} records delivered, ${feed.declaredMissed} declared missed, 0 holes\n` +
+    `  feed: ${feed.delivered} delivered, ${feed.declaredMissed} declared missed, 0 holes\n` +
     '  verified: each tick in PostgreSQL exactly once, values by sum\n'
   )
 }

@@ -5,7 +5,7 @@ import { assert } from './errors.ts'
 export const KIB = 1024
 export const MIB = 1024 * KIB
 
-/** A cross-thread word lives alone on this many bytes: two lines, as adjacent-line prefetch pairs. */
+/** A cross-thread word lives alone on so many bytes: two lines, as adjacent-line prefetch pairs. */
 export const CACHE_ISOLATION_BYTES = 128
 
 /** Largest frame a source may pass on. Venue snapshots of 5,000 levels are about 500 KiB. */

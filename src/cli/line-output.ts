@@ -30,7 +30,7 @@ export class LineOutput {
     return this.#piece.length >= PIECE_LENGTH
   }
 
-  /** Writes what was added and waits until the stream takes more. Throws if it cannot be written. */
+  /** Writes what was added and waits until the stream takes more. Throws if it cannot. */
   async flush(): Promise<void> {
     const piece = this.#piece
     this.#piece = ''

@@ -14,7 +14,7 @@ export function runCommand(): Command {
     .option('-s, --set <key=value>', 'set one option, e.g. serve.listen.port=9000', collect, [])
     .addHelpText(
       'after',
-      '\nOptions are listed in docs/config.md; TICKD_SERVE__LISTEN__PORT=9000 in the environment\n' +
+      '\nAll options are in docs/config.md; TICKD_SERVE__LISTEN__PORT=9000 in the environment\n' +
         'does what --set serve.listen.port=9000 does. Ctrl-C or SIGTERM stops in order.',
     )
     .action(async (options: { config?: string; set: string[] }) => {

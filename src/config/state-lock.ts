@@ -64,7 +64,7 @@ function take(path: string, stateDir: string): void {
   throw new TickdError('STATE_DIR_UNUSABLE', `state directory ${stateDir}: the lock is contended`)
 }
 
-/** Start time of a process in clock ticks since boot, from /proc; elsewhere just whether it lives. */
+/** Start time of a process in clock ticks since boot, from /proc; elsewhere, whether it lives. */
 function startTime(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

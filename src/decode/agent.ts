@@ -1,11 +1,11 @@
 // The decode stage of a shard: frames in, validated ticks and dead letters out.
 //
-// Works in groups: consecutive frames of one source are decoded into one batch, validated, published
-// in one piece, counted and released together. A frame that wants a receipt is a group of its own.
-// Nothing of a group is counted or released before it is published, so that after a crash the whole
-// group is done again, by fresh decoders, and counted once. (Dead letters of rejected messages may
-// then come twice. Make a fresh validator with the agent: one that remembers the trades of a group
-// that was never published would drop them as repeats.)
+// Works in groups: consecutive frames of one source are decoded into one batch, validated,
+// published in one piece, counted and released together. A frame that wants a receipt is a group
+// of its own. Nothing of a group is counted or released before it is published, so that after a
+// crash the whole group is done again, by fresh decoders, and counted once. (Dead letters of
+// rejected messages may then come twice. Make a fresh validator with the agent: one that remembers
+// the trades of a group that was never published would drop them as repeats.)
 //
 //   poll, decode, keep …  →  validate  →  publish  →  count, release  →  receipt
 //                                         └ no room: try again next cycle ┘
@@ -146,7 +146,7 @@ export class DecodeAgent implements Agent {
     }
   }
 
-  /** One group of each input, in turn. Returns frames taken; 0 also while the output has no room. */
+  /** One group of each input, in turn. Returns frames taken; 0 also while there is no room. */
   doWork(): number {
     const { inputs } = this.#options
     let work = 0

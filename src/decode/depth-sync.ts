@@ -1,5 +1,5 @@
 // hot path
-// Keeping a source's order books whole: which depth updates and snapshots apply, and what is missing.
+// Keeping a source's order books whole: which depth updates and snapshots apply; what is missing.
 //
 // Every update says which ids it covers; `previous` is the id that it follows (spot: U - 1; USD-M
 // futures: pu). With `last` the id of the newest update recorded for the instrument:

@@ -57,7 +57,7 @@ export class KeyTable {
     return slot
   }
 
-  /** Looks for a multiplier that gives every name a place of its own. */
+  /** Once, at start: looks for a multiplier that gives every name a place of its own. */
   #build(): void {
     for (let bits = 5; bits <= SIZE_BITS_MAX; bits++) {
       this.#shift = 32 - bits

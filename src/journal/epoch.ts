@@ -65,7 +65,7 @@ function parseEpoch(text: string): number | undefined {
 
 function unusable(path: string, what: string, segmentEpoch: number): Error {
   return corrupt(
-    `${path} ${what}, and the segments beside it are of epochs up to ${segmentEpoch}; restore it, ` +
+    `${path} ${what}, and the segments beside it have epochs up to ${segmentEpoch}; restore it, ` +
       `or write {"epoch":N} into it with N at least ${segmentEpoch} and above the epoch in the ` +
       'log of the last start',
   )

@@ -1,8 +1,8 @@
 // Reads one segment from end to end and says what is in it, and what is wrong with it, where.
 //
 // It changes nothing and never throws for what it finds: recovery decides by its report where to
-// cut, `journal verify` prints it. After a fault it goes on: a broken tick leaves its block's header
-// good, so only that block is lost; after a broken header it looks for the next good one.
+// cut, `journal verify` prints it. After a fault it goes on: a broken tick leaves its block's
+// header good, so only that block is lost; after a broken header it looks for the next good one.
 
 import { FileWindow } from './file-window.ts'
 import type { SegmentHeader } from './headers.ts'

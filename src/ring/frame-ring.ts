@@ -202,7 +202,7 @@ export class FrameRingConsumer extends FrameRing {
     return true
   }
 
-  /** Moves on to the next frame; the polled one stays on the ring, its bytes valid, until release. */
+  /** Moves on to the next frame; the polled one stays on the ring, bytes valid, until release. */
   keep(): void {
     assert(this.#size > 0, 'keep follows a successful poll')
     this.#position = (this.#position + this.#size) | 0

@@ -138,7 +138,7 @@ export async function stopLeftover(
   if (isSame(pid, mark)) {
     throw new TickdError(
       'STATE_DIR_UNUSABLE',
-      `${mark}: the ${command.name} with pid ${pid}, left by an earlier tickd, does not end; kill it`,
+      `${mark}: ${command.name}, pid ${pid}, left by an earlier tickd, does not end; kill it`,
     )
   }
 }

@@ -229,7 +229,7 @@ export function parseInteger(
 
 const wide = new Uint8Array(64)
 
-/** As parseDecimal, for integer parts beyond 2^53: writes the digits out at scale, without point. */
+/** As parseDecimal, for integer parts beyond 2^53: writes the digits out at scale, no point. */
 function parseWide(
   bytes: Uint8Array,
   start: number,

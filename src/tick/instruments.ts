@@ -119,7 +119,7 @@ export class InstrumentTable {
     }
   }
 
-  /** The instrument with this id; undefined when there is none. Objects are shared: do not change. */
+  /** The instrument with this id; undefined when there is none. Objects are shared: read only. */
   get(id: number): Instrument | undefined {
     const cached = this.#cache[id]
     if (cached !== undefined) return cached

@@ -4,11 +4,11 @@
 // is declared for clients in `schema/tick.fbs` (a test compares the two). Offsets are computed from
 // the field list; nothing else in the program writes a numeric offset into a record.
 //
-//   byte 0        8        16          20      22    23    24     26      27      28        30
-//        ts_event ts_recv  instrument  source  kind  side  flags  action  market  interval  reserved
-//        i64 ns   i64 ns   u32         u16     u8    u8    u16    u8      u8      u16 min   u16 = 0
-//   byte 32       40       48          56                                                     64
-//        p0 i64   p1 i64   p2 i64      p3 i64      meaning by kind: see PAYLOAD
+// byte 0        8        16          20      22    23    24     26      27      28        30
+//      ts_event ts_recv  instrument  source  kind  side  flags  action  market  interval  reserved
+//      i64 ns   i64 ns   u32         u16     u8    u8    u16    u8      u8      u16 min   u16 = 0
+// byte 32       40       48          56                                                     64
+//      p0 i64   p1 i64   p2 i64      p3 i64      meaning by kind: see PAYLOAD
 
 /** Field name -> width in bytes, in order. */
 export const FIELDS = [

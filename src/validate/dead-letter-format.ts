@@ -1,10 +1,10 @@
 // The bytes of a dead-letter file: entries, one after the other, from offset 0.
 //
 //   byte 0      4       8    12           16       24          28      30      31      32     33
-//        magic  length  crc  full length  ts_recv  instrument  source  reason  format  flags  zero
-//        u32    u32     u32  u32          i64 ns   u32         u16     u8      u8      u8     7 bytes
-//   byte 40
-//        raw bytes (length of them), zero bytes up to a multiple of 8
+//      magic  length  crc  full length  ts_recv  instrument  source  reason  format  flags  zero
+//      u32    u32     u32  u32          i64 ns   u32         u16     u8      u8      u8     7 bytes
+// byte 40
+//      raw bytes (length of them), zero bytes up to a multiple of 8
 //
 // Little-endian. crc = CRC-32 of everything after it up to the end of the raw bytes. An entry with
 // the RECORD flag has the 64-byte tick first and then the message that it came from; its reason is

@@ -2,7 +2,7 @@
 // Acceptance of decoded ticks: accept, drop as an exact repeat, or quarantine with a reason.
 //
 // Nothing is repaired in silence: an accepted tick is as the decoder made it, but for the flags
-// LATE, OUT_OF_ORDER, DUPLICATE_SUSPECT and BAD_TIME (which says that ts_event was replaced by ts_recv).
+// LATE, OUT_OF_ORDER, DUPLICATE_SUSPECT and BAD_TIME (ts_event was replaced by ts_recv).
 //
 // Invariants: accepted + duplicate + quarantined = ticks looked at; accepted ones keep their order.
 // Negative prices are legal; a zero price or quote size is whatever the venue says by it. A price

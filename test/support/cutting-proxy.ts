@@ -15,8 +15,8 @@ export class CuttingProxy {
   }
 
   /**
-   * Forwards to `target`. `budgets()` gives, for each new connection, the bytes that may pass to the
-   * server and back before both ends are cut; Infinity = never.
+   * Forwards to `target`. `budgets()` gives, for each new connection, the bytes that may pass to
+   * the server and back before both ends are cut; Infinity = never.
    */
   static async start(
     target: number,

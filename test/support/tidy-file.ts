@@ -117,7 +117,7 @@ export function endLineOf(node: Node): number {
 
 /** Every module that a file names, with its line. Types count: they are a dependency too. */
 export function importsOf(file: TidyFile): { specifier: string; line: number }[] {
-  const pattern = /(?:\bfrom|\bimport)\s*\(?\s*'([^'\n]+)'/g
+  const pattern = /(?<![.\w])(?:from\s+|import\s*\(?\s*)'([^'\n]+)'/g
   return file.lines.flatMap((text, index) =>
     [...text.matchAll(pattern)].map((match) => ({
       specifier: match[1] as string,

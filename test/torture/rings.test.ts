@@ -1,6 +1,6 @@
 // Rings, doorbell and instrument table between real threads.
 //
-//   allowed    a lapping reader loses records, and knows how many; a full ring holds its producer up
+//   allowed    a lapping reader loses records, and knows how many; a full ring holds its producer
 //   forbidden  a record or frame torn, changed, missing, twice or out of order; a wake-up lost; a
 //              loss that is not counted; a name with two ids, or an id with two names
 

@@ -38,7 +38,7 @@ export interface TortureTask {
   sizeMax?: number
   slot?: number
   logPath?: string
-  /** One word: the position that a lapping reader has reached, for a producer that stays near it. */
+  /** One word: the position that a lapping reader has reached, for a producer to stay near it. */
   pace?: SharedArrayBuffer
 }
 

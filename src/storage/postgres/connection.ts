@@ -83,7 +83,7 @@ export function explain(thrown: unknown, url: string): TickdError {
   if (REFUSED.test(code) || /password must be/.test(said)) {
     return new TickdError(
       'POSTGRES_REFUSED',
-      `${where} refused: ${said}; check user, password (postgres.password_file), database and rights`,
+      `${where} refused: ${said}; check user, password (postgres.password_file), database, rights`,
       { cause: thrown },
     )
   }

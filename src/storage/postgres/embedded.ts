@@ -41,6 +41,8 @@ const READY_MS_MAX = 300_000
 const POLL_MS = 20
 const START_ATTEMPTS_MAX = 3
 const RESTART_WAIT_MS = 1000
+/** What PostgreSQL prints of a port. */
+const IN_USE = 'Address already in use'
 /** postmaster.pid: line 1 is the pid, line 8 the state. */
 const PID_LINE = 0
 const STATE_LINE = 7
@@ -117,7 +119,9 @@ export class EmbeddedPostgres {
         return self
       } catch (thrown) {
         // Another process took the port, or the last server's backends were still ending.
-        const isPassing = /Address already in use|shared memory block/.test(errorText(thrown))
+        const said = errorText(thrown)
+        const isPassing =
+          said.includes('shared memory block') || (said.includes(IN_USE) && options.port === 0)
         if (!isPassing || attempt === START_ATTEMPTS_MAX) throw thrown
         await delay(RESTART_WAIT_MS)
       }
@@ -197,7 +201,7 @@ function serverCommand(
   }
 }
 
-/** Ends the server of a daemon that was killed; removes a postmaster.pid that nobody stands behind. */
+/** Ends the server of a killed daemon; removes a postmaster.pid that nobody stands behind. */
 async function stopLeftoverPostmaster(
   command: ServerCommand,
   dataDirectory: string,
@@ -261,7 +265,7 @@ async function waitReady(server: ServerProcess, dataDirectory: string): Promise<
     if (server.hasExited || performance.now() > giveUpAt) {
       await server.stop()
       const said = server.outputTail()
-      const isPort = said.includes('Address already in use')
+      const isPort = said.includes(IN_USE)
       throw new TickdError(
         isPort ? 'ADDRESS_IN_USE' : 'POSTGRES_BROKEN',
         `the embedded PostgreSQL in ${dataDirectory} does not start: ${said}`,

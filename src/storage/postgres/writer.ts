@@ -16,7 +16,7 @@ import { type Connection, connect, explain } from './connection.ts'
 import { CopyTransaction, PiecePool } from './copy-transaction.ts'
 import type { CopyKernel } from './encode.ts'
 import { Partitions } from './partitions.ts'
-import { migrate } from './schema.ts'
+import { migrate, quoted } from './schema.ts'
 import { columnsOf } from './tables.ts'
 
 const INSTRUMENTS_PER_INSERT = 1000
@@ -52,6 +52,8 @@ export class PostgresWriter {
   /** Epoch of the last record stored. */
   epoch = 0
   readonly #options: WriterOptions
+  /** As SQL takes it. */
+  readonly #schema: string
   readonly #connection: Connection
   readonly #partitions: Partitions
   readonly #pool: PiecePool
@@ -64,7 +66,8 @@ export class PostgresWriter {
   private constructor(options: WriterOptions, connection: Connection) {
     this.#options = options
     this.#connection = connection
-    this.#partitions = new Partitions(connection.client, options.schema, options.log)
+    this.#schema = quoted(options.schema)
+    this.#partitions = new Partitions(connection.client, this.#schema, options.log)
     this.#pool = new PiecePool(options.copyBufferBytes)
   }
 
@@ -137,15 +140,17 @@ export class PostgresWriter {
 
   async #begin(): Promise<void> {
     const { client } = this.#connection
-    const { schema, shard } = this.#options
+    const { shard } = this.#options
+    const schema = this.#schema
     // A role's own time-outs are meant for people; ours are in STORE_STALL_MS_MAX.
     await client.query('SET statement_timeout = 0; SET idle_session_timeout = 0')
     // A machine that vanished must not hold its lock for the two hours of TCP's default.
     await client.query('SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10')
-    await migrate(client, schema)
+    await migrate(client, this.#options.schema)
     await this.#lock()
     await client.query(
-      `INSERT INTO ${schema}.positions (shard, seq, epoch) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING`,
+      `INSERT INTO ${schema}.positions (shard, seq, epoch)
+      VALUES ($1, 0, 0) ON CONFLICT DO NOTHING`,
       [shard],
     )
     const { rows } = await client.query(
@@ -182,7 +187,7 @@ export class PostgresWriter {
   async #compareInstruments(): Promise<void> {
     const { schema, instruments } = this.#options
     const { rows } = await this.#connection.client.query<Instrument>(
-      `SELECT id, venue, symbol FROM ${schema}.instruments ORDER BY id`,
+      `SELECT id, venue, symbol FROM ${this.#schema}.instruments ORDER BY id`,
     )
     for (const { id, venue, symbol } of rows) {
       const ours = instruments.get(id)
@@ -190,9 +195,9 @@ export class PostgresWriter {
       const is = ours === undefined ? 'unknown' : `${ours.venue} ${ours.symbol}`
       throw new TickdError(
         'POSTGRES_CONFLICT',
-        `instrument ${id} is ${venue} ${symbol} in schema ${schema}, and ${is} here: the database ` +
-          'belongs to another state directory; bring that one back, or set postgres.schema to ' +
-          'another name',
+        `instrument ${id} is ${venue} ${symbol} in schema ${schema}, and ${is} here: the ` +
+          'database belongs to another state directory; bring that one back, or set ' +
+          'postgres.schema to another name',
       )
     }
     this.#instrumentCount = rows.at(-1)?.id ?? 0
@@ -200,7 +205,7 @@ export class PostgresWriter {
 
   /** Inserts the instruments that are new: durable in the log before any tick could name them. */
   async #storeInstruments(): Promise<number> {
-    const { schema, instruments } = this.#options
+    const { instruments } = this.#options
     const before = this.#instrumentCount
     const count = instruments.count
     while (this.#instrumentCount < count) {
@@ -209,7 +214,7 @@ export class PostgresWriter {
       const rows = Array.from({ length: to - from + 1 }, (_, i) => instruments.get(from + i))
       // Another shard may be at the same; ascending order keeps the two from a deadlock.
       await this.#connection.client.query(
-        `INSERT INTO ${schema}.instruments (id, venue, symbol, venue_symbol)
+        `INSERT INTO ${this.#schema}.instruments (id, venue, symbol, venue_symbol)
          SELECT * FROM unnest($1::int4[], $2::text[], $3::text[], $4::text[])
          ON CONFLICT (id) DO NOTHING`,
         [
@@ -236,7 +241,7 @@ export class PostgresWriter {
 
   /** A batch within one day of a kind goes straight to its partition: a tenth faster. */
   #transactionSql(plan: BatchPlan, advance: readonly number[]): string {
-    const { schema, synchronousCommit } = this.#options
+    const { synchronousCommit } = this.#options
     const commit = `SET LOCAL synchronous_commit = ${synchronousCommit ? 'on' : 'off'}`
     const statements = ['BEGIN', commit]
     for (let kind = 0; kind < KIND_COUNT; kind++) {
@@ -244,7 +249,7 @@ export class PostgresWriter {
       const table = this.#partitions.tableOf(kind, plan.leafDays[kind] as number)
       statements.push(`COPY ${table} (${COPY_COLUMNS[kind]}) FROM STDIN (FORMAT binary)`)
     }
-    statements.push(`CALL ${schema}.advance(${advance.join(', ')})`, 'COMMIT')
+    statements.push(`CALL ${this.#schema}.advance(${advance.join(', ')})`, 'COMMIT')
     return statements.join(';\n')
   }
 

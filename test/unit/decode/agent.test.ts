@@ -73,7 +73,7 @@ function lineDecoder(crashes: { left: number }): Decoder {
   }
 }
 
-/** Memory and ends of a shard's decode stage; `start()` makes an agent on it, as the runner does. */
+/** Memory and ends of a shard's decode stage; `start()` makes an agent on it, as a runner does. */
 function createShard(
   t: Test,
   options: { tickCapacity?: number; firstSeq?: number; crashes?: number } = {},

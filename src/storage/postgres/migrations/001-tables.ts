@@ -62,7 +62,8 @@ BEGIN
     RETURN CASE WHEN FOUND THEN 'exists' ELSE 'default' END;
   END IF;
   EXECUTE format('CREATE TABLE ${schema}.%I (LIKE ${schema}.%I INCLUDING ALL)', name, kind);
-  EXECUTE format('ALTER TABLE ${schema}.%I ATTACH PARTITION ${schema}.%I FOR VALUES FROM (%L) TO (%L)',
+  EXECUTE format(
+    'ALTER TABLE ${schema}.%I ATTACH PARTITION ${schema}.%I FOR VALUES FROM (%L) TO (%L)',
     kind, name, low, high);
   RETURN 'created';
 EXCEPTION WHEN check_violation THEN
