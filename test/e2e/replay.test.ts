@@ -1,4 +1,4 @@
-// The recorded USD-M session, replayed into a running daemon: PostgreSQL holds exactly what `decode`
+// The recorded USD-M session, replayed into a running daemon: PostgreSQL holds just what `decode`
 // prints, Redis the last of each, and a subscriber on each sub-protocol has had every record once
 // and in order.
 
@@ -39,56 +39,60 @@ function essence(record: FeedRecord): string {
   return JSON.stringify({ ...rest, flags: kept })
 }
 
-t.test('what was recorded arrives everywhere, value by value', { skip }, async (t) => {
-  const printed = (await tickd(['decode', ...VENUE_ARGS])).trimEnd().split('\n')
-  const expected = printed.map((line) => JSON.parse(line) as FeedRecord)
-  const daemon = await DaemonProcess.start({
-    config: {
-      sources: [{ name: 'push-http', type: 'http' }],
-      serve: { listen: { port: 0 }, subscriber_buffer_bytes: 256 * 2 ** 20 },
-    },
-  })
-  t.teardown(() => daemon.stop())
-  const subscribers = await Promise.all(
-    (['tickd.v1.fb', 'tickd.v1.msgpack', 'tickd.v1.json'] as const).map((protocol) =>
-      RecordingSubscriber.open(daemon.address('feed'), protocol, CHANNELS),
-    ),
-  )
-  await tickd(['replay', ...VENUE_ARGS, '--speed', 'max', '--to', daemon.address('http')])
+t.test(
+  'what was recorded arrives everywhere, value by value',
+  { skip, timeout: 180_000 },
+  async (t) => {
+    const printed = (await tickd(['decode', ...VENUE_ARGS])).trimEnd().split('\n')
+    const expected = printed.map((line) => JSON.parse(line) as FeedRecord)
+    const daemon = await DaemonProcess.start({
+      config: {
+        sources: [{ name: 'push-http', type: 'http' }],
+        serve: { listen: { port: 0 }, subscriber_buffer_bytes: 256 * 2 ** 20 },
+      },
+    })
+    t.teardown(() => daemon.stop())
+    const subscribers = await Promise.all(
+      (['tickd.v1.fb', 'tickd.v1.msgpack', 'tickd.v1.json'] as const).map((protocol) =>
+        RecordingSubscriber.open(daemon.address('feed'), protocol, CHANNELS),
+      ),
+    )
+    await tickd(['replay', ...VENUE_ARGS, '--speed', 'max', '--to', daemon.address('http')])
 
-  const counts = new Map<string, number>()
-  for (const { type } of expected) counts.set(type, (counts.get(type) ?? 0) + 1)
-  const client = new pg.Client({ connectionString: daemon.postgresUrl })
-  await client.connect()
-  const stored = await storedRecords(client, expected.length)
-  await client.end()
-  t.equal(stored.length, expected.length, 'as many rows as records')
-  const firstDifference = stored.findIndex((row, i) => row !== sqlForm(expected[i] as FeedRecord))
-  t.equal(firstDifference, -1, 'every row, in order')
-  if (firstDifference >= 0) {
-    t.equal(stored[firstDifference], sqlForm(expected[firstDifference] as FeedRecord))
-  }
-
-  for (const subscriber of subscribers) {
-    await subscriber.until(expected.filter(({ type }) => type !== 'status').length)
-    t.equal(subscriber.holes, 0, `${subscriber.protocol}: dense and in order`)
-    t.equal(subscriber.gaps, 0, `${subscriber.protocol}: nothing skipped`)
-    for (const [channel, type] of [
-      ['trades', 'trade'],
-      ['quotes', 'quote'],
-      ['book', 'book'],
-    ] as const) {
-      const wanted = expected.filter((record) => record.type === type).map(essence)
-      const got = subscriber.records(channel).map(essence)
-      t.equal(got.length, wanted.length, `${subscriber.protocol} ${channel}: all records`)
-      const wrong = got.findIndex((record, i) => record !== wanted[i])
-      t.equal(wrong, -1, `${subscriber.protocol} ${channel}: the same values`)
-      if (wrong >= 0) t.equal(got[wrong], wanted[wrong])
+    const counts = new Map<string, number>()
+    for (const { type } of expected) counts.set(type, (counts.get(type) ?? 0) + 1)
+    const client = new pg.Client({ connectionString: daemon.postgresUrl })
+    await client.connect()
+    const stored = await storedRecords(client, expected.length)
+    await client.end()
+    t.equal(stored.length, expected.length, 'as many rows as records')
+    const firstDifference = stored.findIndex((row, i) => row !== sqlForm(expected[i] as FeedRecord))
+    t.equal(firstDifference, -1, 'every row, in order')
+    if (firstDifference >= 0) {
+      t.equal(stored[firstDifference], sqlForm(expected[firstDifference] as FeedRecord))
     }
-    subscriber.close()
-  }
-  await checkRedis(t, daemon, expected)
-})
+
+    for (const subscriber of subscribers) {
+      await subscriber.until(expected.filter(({ type }) => type !== 'status').length)
+      t.equal(subscriber.holes, 0, `${subscriber.protocol}: dense and in order`)
+      t.equal(subscriber.gaps, 0, `${subscriber.protocol}: nothing skipped`)
+      for (const [channel, type] of [
+        ['trades', 'trade'],
+        ['quotes', 'quote'],
+        ['book', 'book'],
+      ] as const) {
+        const wanted = expected.filter((record) => record.type === type).map(essence)
+        const got = subscriber.records(channel).map(essence)
+        t.equal(got.length, wanted.length, `${subscriber.protocol} ${channel}: all records`)
+        const wrong = got.findIndex((record, i) => record !== wanted[i])
+        t.equal(wrong, -1, `${subscriber.protocol} ${channel}: the same values`)
+        if (wrong >= 0) t.equal(got[wrong], wanted[wrong])
+      }
+      subscriber.close()
+    }
+    await checkRedis(t, daemon, expected)
+  },
+)
 
 /** Redis holds the last trade and quote of the instrument. */
 async function checkRedis(
