@@ -84,7 +84,10 @@ export class JournalAgent implements Agent {
     // An earlier agent may have failed between storing `durable` and giving the ring back.
     assert(ring.seq <= durable, 'the ring keeps what is not durable')
     ring.advance(durable - ring.seq)
-    const { segments, truncatedBytes } = recoverJournal(directory, shard, durable)
+    const { segments, truncatedBytes } = recoverJournal(directory, shard, {
+      endSeq: durable,
+      epoch,
+    })
     if (truncatedBytes > 0) {
       log.warn({ truncatedBytes, nextSeq: durable }, 'cut back to what was durable')
     }
@@ -111,8 +114,7 @@ export class JournalAgent implements Agent {
   }
 
   idleMsMax(): number {
-    const writer = this.#writer as JournalWriter
-    if (writer.unsyncedBytes === 0) return IDLE_MS_MAX
+    if ((this.#writer?.unsyncedBytes ?? 0) === 0) return IDLE_MS_MAX
     const { settings, clock } = this.#options
     const waitMs = this.#firstUnsyncedMs + settings.sync_interval_ms - clock.monoMs()
     return Math.min(Math.max(waitMs, 0), IDLE_MS_MAX)

@@ -69,17 +69,25 @@ export function openJournal(directory: string, shard: number): Opened {
   return { nextSeq, epoch, oldestSeq, truncatedBytes }
 }
 
+/** Where an agent that failed within a running daemon goes on. */
+export interface Resume {
+  /** Next sequence after those known to be durable. */
+  endSeq: number
+  /** Epoch of this start: only its records may be cut. */
+  epoch: number
+}
+
 /**
- * Makes the journal whole. With `endSeq` it is made to end there: records from it on were appended
- * and never known to be durable (an agent failed and starts again), and are cut off.
+ * Makes the journal whole. With `resume` it is made to end there: records from `endSeq` on were
+ * appended in this epoch and never known to be durable, and are cut off.
  */
-export function recoverJournal(directory: string, shard: number, endSeq?: number): Recovered {
+export function recoverJournal(directory: string, shard: number, resume?: Resume): Recovered {
   const firstSeqs = listSegments(directory)
   let truncatedBytes = 0
   let newest: SegmentInfo | undefined
   while (newest === undefined && firstSeqs.length > 0) {
     const firstSeq = firstSeqs.at(-1) as number
-    const outcome = recoverNewest(directory, shard, firstSeq, endSeq ?? Number.POSITIVE_INFINITY)
+    const outcome = recoverNewest(directory, shard, firstSeq, resume)
     truncatedBytes += outcome.truncatedBytes
     newest = outcome.segment
     if (newest === undefined) firstSeqs.pop()
@@ -91,7 +99,7 @@ export function recoverJournal(directory: string, shard: number, endSeq?: number
     if (fault !== '') throw corrupt(`${directory}: ${fault}; restore them from a copy`)
   }
   const nextSeq = newest?.endSeq ?? 0
-  if (endSeq !== undefined && nextSeq < endSeq) throw lost(directory, nextSeq, endSeq)
+  if (resume !== undefined && nextSeq < resume.endSeq) throw lost(directory, nextSeq, resume.endSeq)
   const oldestSeq = segments[0]?.firstSeq ?? nextSeq
   return { nextSeq, oldestSeq, lastEpoch: newest?.epoch ?? 0, segments, truncatedBytes }
 }
@@ -106,20 +114,28 @@ function recoverNewest(
   directory: string,
   shard: number,
   firstSeq: number,
-  endSeq: number,
+  resume: Resume | undefined,
 ): Outcome {
+  const endSeq = resume?.endSeq ?? Number.POSITIVE_INFINITY
   const path = segmentPath(directory, firstSeq)
   const fd = openSegmentFile(path, 'r+')
   try {
     const { size } = fstatSync(fd)
     const isTornCreation =
       size <= SEGMENT_HEADER_BYTES && typeof readSegmentHeader(fd, path) === 'string'
-    if (isTornCreation || firstSeq >= endSeq) return remove(directory, path, size)
+    if (isTornCreation) return remove(directory, path, size)
     const header = checkedHeader(fd, path, shard, firstSeq)
     const sealed = readSeal(fd, path, header)
     if (sealed !== undefined && sealed.endSeq <= endSeq) {
       return { segment: sealed, truncatedBytes: 0 }
     }
+    if (resume !== undefined && header.epoch !== resume.epoch) {
+      throw corrupt(
+        `${path}: it has records beyond ${endSeq} of epoch ${header.epoch}, and this is epoch ` +
+          `${resume.epoch}: another daemon writes this journal`,
+      )
+    }
+    if (firstSeq >= endSeq) return remove(directory, path, size)
     const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq)
     const cut = tail(path, scan, endSeq)
     if (cut.endSeq === firstSeq) return remove(directory, path, size - SEGMENT_HEADER_BYTES)

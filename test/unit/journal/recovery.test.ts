@@ -180,19 +180,40 @@ t.test('segments must follow each other', async (t) => {
 t.test('a restarting agent cuts back to what was durable, sealed or not', async (t) => {
   const directory = emptyShard(t)
   crashed(directory)
-  t.match(recoverJournal(directory, 0, 20), { nextSeq: 20, truncatedBytes: TEN_BYTES })
-  t.match(recoverJournal(directory, 0, 20), { nextSeq: 20, truncatedBytes: 0 })
-  t.match(recoverJournal(directory, 0, 10), { nextSeq: 10, truncatedBytes: TEN_BYTES + 64 })
+  t.match(recoverJournal(directory, 0, { endSeq: 20, epoch: 1 }), {
+    nextSeq: 20,
+    truncatedBytes: TEN_BYTES,
+  })
+  t.match(recoverJournal(directory, 0, { endSeq: 20, epoch: 1 }), {
+    nextSeq: 20,
+    truncatedBytes: 0,
+  })
+  t.match(recoverJournal(directory, 0, { endSeq: 10, epoch: 1 }), {
+    nextSeq: 10,
+    truncatedBytes: TEN_BYTES + 64,
+  })
   t.same(readAll(directory, 0, 10), { count: 10, epochs: [1], wrong: 0 })
-  t.match(recoverJournal(directory, 0, 0), { nextSeq: 0, segments: [] })
+  t.match(recoverJournal(directory, 0, { endSeq: 0, epoch: 1 }), { nextSeq: 0, segments: [] })
   t.same(listSegments(directory), [])
+})
+
+t.test('a restarting agent never cuts what another start has written', async (t) => {
+  const directory = emptyShard(t)
+  const path = crashed(directory)
+  for (const endSeq of [0, 10]) {
+    t.throws(() => recoverJournal(directory, 0, { endSeq, epoch: 2 }), {
+      code: 'JOURNAL_CORRUPT',
+      message: 'another daemon',
+    })
+  }
+  t.equal(statSync(path).size, 64 + 3 * TEN_BYTES)
 })
 
 t.test('a restarting agent that misses durable records says so and cuts nothing', async (t) => {
   const directory = emptyShard(t)
   const path = crashed(directory)
   truncateSync(path, 64 + 2 * TEN_BYTES + 100)
-  t.throws(() => recoverJournal(directory, 0, 30), {
+  t.throws(() => recoverJournal(directory, 0, { endSeq: 30, epoch: 1 }), {
     code: 'JOURNAL_CORRUPT',
     message: 'records 20 to 29 were durable and are gone',
   })
