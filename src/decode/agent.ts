@@ -220,6 +220,7 @@ export class DecodeAgent implements Agent {
     const { source, format } = meta
     this.#frameCount++
     this.#frameBytes += end - start
+    this.#batch.capacity = this.#batch.count + BATCH_TICKS_MAX
     const attempt = ring.beginAttempt()
     const decoder = this.#decoderOf(source, format)
     if (attempt > ATTEMPTS_MAX) {

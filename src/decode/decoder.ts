@@ -11,12 +11,12 @@ import type { TickBatch } from '../tick/batch.ts'
 
 export interface Decoder {
   /**
-   * Decodes the frame in bytes[start, end). Appends records to `out` (raising out.count; the caller
-   * leaves room for BATCH_TICKS_MAX) with ts_recv, source and flags from `meta`, and accounts for
-   * every message in `tally`. The bytes are only valid during the call.
+   * Decodes the frame in bytes[start, end). Appends records to `out` (raising out.count) with
+   * ts_recv, source and flags from `meta`, and accounts for every message in `tally`. The bytes are
+   * only valid during the call.
    *
-   * `out` may hold records of earlier frames, and room for more than BATCH_TICKS_MAX: that is the
-   * limit of one frame all the same, so that its records do not depend on its neighbours.
+   * `out` may hold records of earlier frames; the caller sets out.capacity so that each frame has
+   * room for BATCH_TICKS_MAX records, no more and no fewer, whatever its neighbours took.
    */
   decode(
     bytes: Uint8Array,

@@ -10,7 +10,8 @@ import { OFFSET, TICK_BYTES, TICK_WORDS } from './layout.ts'
 const HALVES = TICK_BYTES / 2
 
 export class TickBatch {
-  readonly capacity: number
+  /** Ticks that it may hold. Its owner may set it lower than its memory allows, and back. */
+  capacity: number
   readonly bytes: Uint8Array
   /** The same memory as 32-bit words: i64 fields (low, high), instrument. */
   readonly words: Int32Array

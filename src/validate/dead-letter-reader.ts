@@ -17,6 +17,8 @@ import {
   letterSizeAt,
 } from './dead-letter-format.ts'
 
+const SHARD_DIRECTORY = /^shard-(\d+)$/
+
 export interface DeadLetter {
   /** Path of its file, and where in it: together they name the letter. */
   readonly file: string
@@ -106,11 +108,15 @@ function letterFiles(directory: string): string[] {
   const shards: string[] = []
   for (const entry of readdirIfThere(directory)) {
     if (letterFileNumber(entry) > 0) own.push(path.join(directory, entry))
-    else if (/^\d+$/.test(entry)) shards.push(entry)
+    else if (SHARD_DIRECTORY.test(entry)) shards.push(entry)
   }
   own.sort()
-  shards.sort((a, b) => Number(a) - Number(b))
+  shards.sort((a, b) => shardOf(a) - shardOf(b))
   return [...own, ...shards.flatMap((shard) => letterFiles(path.join(directory, shard)))]
+}
+
+function shardOf(directory: string): number {
+  return Number(SHARD_DIRECTORY.exec(directory)?.[1])
 }
 
 function readdirIfThere(directory: string): string[] {

@@ -49,7 +49,7 @@ import {
 const FILES_PER_BUDGET = 8
 
 export interface DeadLetterStoreOptions {
-  /** Directory of this shard's files: `<state>/dead-letters/<shard>`. */
+  /** Directory of this shard's files: `<state>/dead-letters/shard-<number>`. */
   readonly directory: string
   readonly config: Config['dead_letters']
   readonly counters: CounterSet<CounterName<'dead_letters'>>

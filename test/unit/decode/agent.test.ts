@@ -9,6 +9,7 @@ import { configSchema } from '../../../src/config/schema.ts'
 import { DecodeAgent } from '../../../src/decode/agent.ts'
 import { type Decoder, EVENT } from '../../../src/decode/decoder.ts'
 import { IGNORE_REASONS, REJECT_REASONS } from '../../../src/ledger/reasons.ts'
+import { BATCH_TICKS_MAX } from '../../../src/limits.ts'
 import { type CounterName, counterNames } from '../../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../../src/ops/counters.ts'
 import { silentLog } from '../../../src/ops/log.ts'
@@ -29,13 +30,20 @@ const NO_SUCH_FORMAT = 99
 const encoder = new TextEncoder()
 const decoderText = new TextDecoder()
 
+/** What a test does to its decoders, and sees of them. */
+interface Crashes {
+  left: number
+  onFrame?: (room: number) => void
+}
+
 /**
  * One message a line: `trade ID SIZE`, `many N FIRST_ID`, `skip`, `bad`, `gap FROM TO`, `crash`.
  * `crashes`: how often `crash` throws before it is taken for a trade.
  */
-function lineDecoder(crashes: { left: number }): Decoder {
+function lineDecoder(crashes: Crashes): Decoder {
   return {
     decode(bytes, start, end, meta, out, tally) {
+      crashes.onFrame?.(out.capacity - out.count)
       let at = start
       for (const line of decoderText.decode(bytes.slice(start, end)).split('\n')) {
         const [word, a, b] = line.split(' ')
@@ -79,7 +87,7 @@ function createShard(
   options: { tickCapacity?: number; firstSeq?: number; crashes?: number } = {},
 ) {
   const { tickCapacity = 4096, firstSeq = 0 } = options
-  const crashes = { left: options.crashes ?? Infinity }
+  const crashes: Crashes = { left: options.crashes ?? Infinity }
   const frames = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1 << 20)))
   const feedback = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1024)))
   const ticks = createTickRing(tickCapacity, firstSeq)
@@ -259,6 +267,16 @@ t.test('sources are counted apart, and each has one decoder for a format', async
   t.equal(shard.counters[0]?.get('frames'), 5)
   t.equal(shard.counters[1]?.get('frames'), 5)
   t.equal(shard.readIds().length, 10)
+})
+
+t.test('every frame has room for the same number of records, whatever is before it', async (t) => {
+  const rooms: number[] = []
+  const shard = createShard(t, { tickCapacity: 1 << 16 })
+  shard.crashes.onFrame = (room) => rooms.push(room)
+  const agent = shard.start()
+  for (let i = 0; i < 20; i++) shard.send(`many ${i * 7} ${i * 1000}`)
+  while (agent.doWork() > 0);
+  t.same(rooms, new Array(20).fill(BATCH_TICKS_MAX))
 })
 
 t.test('both inputs get their turn while one is always full', async (t) => {

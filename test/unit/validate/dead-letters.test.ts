@@ -2,6 +2,7 @@
 
 import {
   appendFileSync,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -42,7 +43,7 @@ function metaOf(source = 2): FrameMeta {
 function createRig(t: Test, config: { bytes_max?: number; letter_bytes_max?: number } = {}) {
   const root = mkdtempSync(path.join(tmpdir(), 'tickd-letters-'))
   t.teardown(() => rmSync(root, { recursive: true }))
-  const directory = path.join(root, '0')
+  const directory = path.join(root, 'shard-0')
   const counters = new CounterSet(counterNames('dead_letters'))
   const errors: string[] = []
   const log: Log = { ...silentLog, error: (_fields, message) => errors.push(message) }
@@ -247,16 +248,22 @@ t.test(
     add(store, 'zero')
     store.close()
     const eleventh = new DeadLetterStore({
-      directory: path.join(root, '10'),
+      directory: path.join(root, 'shard-10'),
       config: { bytes_max: MIB, letter_bytes_max: 100 },
       counters: new CounterSet(counterNames('dead_letters')),
       log: silentLog,
     })
     add(eleventh, 'ten', 5)
     eleventh.close()
+    const second = path.join(root, 'shard-2')
+    mkdirSync(second)
+    copyFileSync(
+      path.join(root, 'shard-0', letterFileName(1)),
+      path.join(second, letterFileName(1)),
+    )
     mkdirSync(path.join(root, 'lost+found'))
-    appendFileSync(path.join(root, '0', 'notes.txt'), 'hello')
-    t.same([...readDeadLetters(root)].map(text), ['zero', 'ten'])
+    appendFileSync(path.join(root, 'shard-0', 'notes.txt'), 'hello')
+    t.same([...readDeadLetters(root)].map(text), ['zero', 'zero', 'ten'])
     t.same([...readDeadLetters(root, { sources: [5] })].map(text), ['ten'])
     t.same([...readDeadLetters(path.join(root, 'nowhere'))], [])
   },
