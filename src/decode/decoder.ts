@@ -90,12 +90,6 @@ export class DecodeTally {
     this.events[event] = (this.events[event] as number) + 1
   }
 
-  /** Venue ids [from, to] of an instrument never came. */
-  gap(instrument: number, from: number, to: number): void {
-    this.gaps++
-    this.onGap?.(instrument, from, to)
-  }
-
   reset(): void {
     this.messages = 0
     this.decoded = 0
