@@ -22,7 +22,7 @@ import { makeServeAgent } from './make-serve.ts'
 import { makePostgresAgent, makeRedisAgent } from './make-stores.ts'
 import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
 import type { Runtime } from './runtime.ts'
-import type { Shared, ShardMemory } from './shared-memory.ts'
+import type { ShardMemory, Shared } from './shared-memory.ts'
 
 /** Journal records that the latest table is recovered from at start, a shard. */
 const LATEST_TAIL_TICKS = 256 * JOURNAL_BLOCK_TICKS_MAX

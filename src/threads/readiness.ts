@@ -1,6 +1,6 @@
 // Is the daemon ready, and what of each dependency? Read from shared memory by any thread.
 //
-// Ready = every agent runs, so that ticks come in, become durable and are served. A database or
+// Ready = every agent runs and the journal takes records: ticks come in, become durable, are served. A database or
 // cache that is away does not make the daemon unready (ingest and feed go on): it shows as its own
 // dependency with its lag.
 
@@ -25,18 +25,24 @@ export interface Readiness {
 export function readiness(shared: Shared, threads: readonly ThreadPlan[]): Readiness {
   const agents = agentsDependency(shared, threads)
   const dependencies: Record<string, Dependency> = { agents }
+  let isHeld = false
   shared.memory.shards.forEach((_, shard) => {
     const written = shared.position(shard, POSITION.written).load()
     const durable = shared.position(shard, POSITION.durable).load()
-    const detail = `durable to ${durable}`
-    dependencies[`journal-${shard}`] = { ready: true, detail, lag: Math.max(0, written - durable) }
+    const holding = shared.counters('journal', String(shard)).get('holding') === 1
+    dependencies[`journal-${shard}`] = {
+      ready: !holding,
+      detail: holding ? 'the disk is full: ingest is held back' : `durable to ${durable}`,
+      lag: Math.max(0, written - durable),
+    }
+    isHeld ||= holding
     dependencies[`postgres-${shard}`] = postgresDependency(shared, shard, durable)
   })
   const redisOn = threads.some((thread) => thread.agents.some(({ stage }) => stage === 'redis'))
   dependencies.redis = redisOn
     ? connection(shared.counters('redis').get('connected') === 1)
     : { ready: true, detail: 'off' }
-  return { ready: agents.ready, dependencies }
+  return { ready: agents.ready && !isHeld, dependencies }
 }
 
 function agentsDependency(shared: Shared, threads: readonly ThreadPlan[]): Dependency {
