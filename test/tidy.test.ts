@@ -5,7 +5,14 @@
 
 import t from 'tap'
 import packageJson from '../package.json' with { type: 'json' }
-import { importsOf, isTypeScript, projectFiles, tidyFile } from './support/tidy-file.ts'
+import {
+  gitNames,
+  importsOf,
+  isTypeScript,
+  projectFiles,
+  tidyFile,
+  walkedNames,
+} from './support/tidy-file.ts'
 import { type Rule, TEXT_RULES } from './support/tidy-text-rules.ts'
 import { TREE_RULES } from './support/tidy-tree-rules.ts'
 
@@ -17,6 +24,22 @@ t.test('the files of the project are found', async (t) => {
   for (const path of ['src/main.ts', 'package-lock.json', 'scripts/setup', 'docs/config.md']) {
     t.ok(paths.includes(path), path)
   }
+})
+
+const noGit = gitNames() === undefined ? 'this is no git checkout' : false
+t.test('without git the same files are found', { skip: noGit }, async (t) => {
+  const known = new Set(gitNames())
+  const walked = new Set(walkedNames())
+  t.same(
+    files.map(({ path }) => path).filter((path) => !walked.has(path)),
+    [],
+    'all that git knows',
+  )
+  t.same(
+    [...walked].filter((path) => !known.has(path)),
+    [],
+    'and nothing that it ignores',
+  )
 })
 
 for (const rule of RULES) {

@@ -17,7 +17,8 @@ export const RESERVED_ENV: Readonly<Record<string, string>> = Object.freeze({
   TICKD_SEED: 'Seed of randomised tests: repeats a run that failed.',
   TICKD_KERNELS: 'native or js: which implementation of the inner loops runs.',
   TICKD_CAPTURES: 'Directory of recorded market data, for tests.',
-  TICKD_HOSTILE_FRAMES: 'Frames of the test of hostile input: more for a longer run.',
+  TICKD_HOSTILE_FRAMES: 'Frames of the decoders’ test of hostile input: more = a longer run.',
+  TICKD_HOSTILE_LINES: 'Lines of the daemon’s test of hostile input: more = a longer run.',
 })
 
 const PREFIX = 'TICKD_'

@@ -1,9 +1,9 @@
 // A file of the project as the tidy rules see it: its text, lines, and (TypeScript) its tree.
 
-import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
-import { extname, resolve } from 'node:path'
+import { extname, join, matchesGlob, relative, resolve, sep } from 'node:path'
 import { type Comment, type Node, parse } from 'acorn'
 
 export const ROOT = resolve(import.meta.dirname, '../..')
@@ -43,11 +43,32 @@ export function tidyFile(path: string, text: string): TidyFile {
 
 /** Every text file of the project: what git knows, and what is new and not ignored. */
 export function projectFiles(): TidyFile[] {
-  const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
-  const names = execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).split('\0')
-  return [...new Set(names)]
+  return [...new Set(gitNames() ?? walkedNames())]
     .filter((name) => name !== '' && isText(name))
     .map((name) => tidyFile(name, readFileSync(resolve(ROOT, name), 'utf8')))
+}
+
+/** Undefined where there is no git, or no repository: an unpacked archive. */
+export function gitNames(): string[] | undefined {
+  // The checkout may belong to another account, as in a container.
+  const args = ['-c', 'safe.directory=*', 'ls-files', '-z', '--cached', '--others']
+  const { status, stdout } = spawnSync('git', [...args, '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    maxBuffer: FILE_BYTES_MAX,
+  })
+  return status === 0 ? stdout.split('\0') : undefined
+}
+
+/** The files that are there, but for the names of .gitignore. */
+export function walkedNames(): string[] {
+  const ignored = readFileSync(resolve(ROOT, '.gitignore'), 'utf8').split('\n')
+  const exclude = ['.git', ...ignored.map((line) => line.replace(/\/$/, ''))]
+  const isHidden = (name: string) => exclude.some((each) => matchesGlob(name, each))
+  return readdirSync(ROOT, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
+    .filter((name) => !name.split(sep).some(isHidden))
 }
 
 function isText(name: string): boolean {
