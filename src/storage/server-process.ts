@@ -87,9 +87,10 @@ export class ServerProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
-  /** The last lines the server printed. */
-  outputTail(lineCount = 5): string {
-    return tail(this.#command.outputPath, lineCount)
+  /** What the server has printed. */
+  output(): string {
+    const { outputPath } = this.#command
+    return existsSync(outputPath) ? readFileSync(outputPath, 'utf8') : ''
   }
 
   /** Orderly stop; at once when that takes too long. Returns when the process is gone. */
@@ -141,12 +142,6 @@ export async function stopLeftover(
       `${mark}: ${command.name}, pid ${pid}, left by an earlier tickd, does not end; kill it`,
     )
   }
-}
-
-/** The last lines of a text file, on one line; '' when there is none. */
-export function tail(path: string, lineCount: number): string {
-  if (!existsSync(path)) return ''
-  return readFileSync(path, 'utf8').trim().split('\n').slice(-lineCount).join(' | ')
 }
 
 /** spawn() options that make a child run as `account`. */

@@ -71,7 +71,8 @@ export class PostgresAgent implements Agent {
   #next: Load
   #writer: PostgresWriter | undefined
   #reader: StoreReader | undefined
-  #isOpening = false
+  /** While a connection is being opened: cuts that short. */
+  #opening: AbortController | undefined
   #isStoring = false
   #isDraining = false
   #isClosed = false
@@ -79,6 +80,8 @@ export class PostgresAgent implements Agent {
   #progressMs = 0
   /** When records were first seen that do not fill a batch; Infinity = none. */
   #waitingSinceMs = Number.POSITIVE_INFINITY
+  /** Next sequence to store, as last heard of; -1 = not yet. */
+  #committedSeq = -1
   #lastError: TickdError | undefined
   /** The trouble that was logged last, while it lasts. */
   #saidError = ''
@@ -101,11 +104,13 @@ export class PostgresAgent implements Agent {
 
   doWork(): number {
     const nowMs = this.#options.clock.monoMs()
+    const isStalled = nowMs - this.#progressMs > STORE_STALL_MS_MAX
     if (this.#writer === undefined) {
-      if (!this.#isOpening && this.#backoff.isOver()) void this.#open()
+      if (this.#opening !== undefined && isStalled) this.#opening.abort()
+      if (this.#opening === undefined && this.#backoff.isOver()) void this.#open()
       return 0
     }
-    if (this.#isStoring && nowMs - this.#progressMs > STORE_STALL_MS_MAX) {
+    if (this.#isStoring && isStalled) {
       this.#fail(stalled())
       return 0
     }
@@ -116,12 +121,13 @@ export class PostgresAgent implements Agent {
 
   drain(): boolean {
     this.#isDraining = true
-    if (this.#writer === undefined) return !this.#isOpening
+    if (this.#writer === undefined) return this.#opening === undefined
     return this.#writer.seq >= this.#options.durable()
   }
 
   onClose(): void {
     this.#isClosed = true
+    this.#opening?.abort()
     this.#release()
   }
 
@@ -136,7 +142,8 @@ export class PostgresAgent implements Agent {
 
   async #open(): Promise<void> {
     const { config, shard, instruments, log } = this.#options
-    this.#isOpening = true
+    this.#opening = new AbortController()
+    this.#progressMs = this.#options.clock.monoMs()
     let writer: PostgresWriter | undefined
     try {
       writer = await PostgresWriter.open({
@@ -150,6 +157,7 @@ export class PostgresAgent implements Agent {
         instruments,
         kernel: this.#options.kernel ?? jsCopyKernel,
         log,
+        signal: this.#opening.signal,
         onProgress: () => {
           this.#progressMs = this.#options.clock.monoMs()
         },
@@ -163,7 +171,7 @@ export class PostgresAgent implements Agent {
     } catch (thrown) {
       this.#fail(thrown)
     } finally {
-      this.#isOpening = false
+      this.#opening = undefined
       this.#options.wake()
     }
   }
@@ -176,6 +184,11 @@ export class PostgresAgent implements Agent {
     this.#now.batch.count = 0
     this.#next.batch.count = 0
     this.#lastError = undefined
+    // A commit whose answer was lost with the connection did store its records.
+    if (this.#committedSeq >= 0 && writer.seq > this.#committedSeq) {
+      counters.add('records', writer.seq - this.#committedSeq)
+    }
+    this.#committedSeq = writer.seq
     stored.store(writer.seq)
     counters.set('stored_seq', writer.seq)
     counters.set('connected', 1)
@@ -263,6 +276,7 @@ export class PostgresAgent implements Agent {
     this.#backoff.reset()
     this.#saidError = ''
     this.#now.storedCount = this.#plan.to
+    this.#committedSeq = writer.seq
     this.#options.stored.store(writer.seq)
     counters.set('stored_seq', writer.seq)
     counters.add('records', stored.rows)

@@ -14,9 +14,11 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -41,6 +43,7 @@ const READY_MS_MAX = 300_000
 const POLL_MS = 20
 const START_ATTEMPTS_MAX = 3
 const RESTART_WAIT_MS = 1000
+const LAST_LINES = 6
 /** What PostgreSQL prints of a port. */
 const IN_USE = 'Address already in use'
 /** postmaster.pid: line 1 is the pid, line 8 the state. */
@@ -66,7 +69,7 @@ export class EmbeddedPostgres {
   /** For `psql`, as it may be shown: names the file with the password. */
   readonly printUrl: string
   readonly #command: ServerCommand
-  readonly #dataDirectory: string
+  readonly #directory: string
   readonly #log: Log
   #server: ServerProcess
   #isStopping = false
@@ -80,7 +83,7 @@ export class EmbeddedPostgres {
     server: ServerProcess,
   ) {
     this.#command = command
-    this.#dataDirectory = join(options.directory, 'data')
+    this.#directory = options.directory
     this.#log = options.log
     this.#server = server
     this.port = port
@@ -111,7 +114,7 @@ export class EmbeddedPostgres {
         const server = await ServerProcess.spawn(full, (how) => {
           if (self !== undefined) self.#onDeath(how)
         })
-        await waitReady(server, dataDirectory)
+        await waitReady(server, directory)
         self = new EmbeddedPostgres(full, options, port, password, server)
         writeFileSync(join(directory, 'port'), String(port))
         await createDatabase(self.url)
@@ -157,7 +160,7 @@ export class EmbeddedPostgres {
       try {
         const server = await ServerProcess.spawn(this.#command, (how) => this.#onDeath(how))
         this.#server = server
-        await waitReady(server, this.#dataDirectory)
+        await waitReady(server, this.#directory)
         this.#log.info({ pid: server.pid }, 'embedded PostgreSQL is running again')
         return
       } catch (thrown) {
@@ -257,14 +260,15 @@ async function choosePort(options: EmbeddedPostgresOptions): Promise<number> {
   return await freePort(HOST, existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0)
 }
 
-async function waitReady(server: ServerProcess, dataDirectory: string): Promise<void> {
+async function waitReady(server: ServerProcess, directory: string): Promise<void> {
+  const dataDirectory = join(directory, 'data')
   const giveUpAt = performance.now() + READY_MS_MAX
   for (;;) {
     const lines = readPidFile(dataDirectory)
     if (Number(lines[PID_LINE]) === server.pid && lines[STATE_LINE]?.trim() === 'ready') return
     if (server.hasExited || performance.now() > giveUpAt) {
       await server.stop()
-      const said = server.outputTail()
+      const said = lastWords(server, directory)
       const isPort = said.includes(IN_USE)
       throw new TickdError(
         isPort ? 'ADDRESS_IN_USE' : 'POSTGRES_BROKEN',
@@ -273,6 +277,17 @@ async function waitReady(server: ServerProcess, dataDirectory: string): Promise<
     }
     await delay(POLL_MS)
   }
+}
+
+/** What the server said of its end: before its log files were opened, and in them. */
+function lastWords(server: ServerProcess, directory: string): string {
+  const logs = readdirSync(join(directory, 'log')).map((name) => join(directory, 'log', name))
+  const [newest] = logs.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)
+  const lines = [server.output(), newest === undefined ? '' : readFileSync(newest, 'utf8')]
+    .join('\n')
+    .split('\n')
+    .filter((line) => line.includes(`[${server.pid}]`) && !/log output|HINT:/.test(line))
+  return lines.slice(-LAST_LINES).join(' | ') || server.output().trim()
 }
 
 function readPidFile(dataDirectory: string): string[] {

@@ -21,8 +21,14 @@ const MIGRATIONS: readonly Migration[] = [{ id: 1, name: 'tables', sql: tablesSq
 /** Its row in `migrations` records the views' text by digest, in its name. */
 const VIEWS_ID = 0
 
+/** A schema's name as SQL takes it: `full` and `order` are names like any other. */
+export function quoted(schema: string): string {
+  return `"${schema}"`
+}
+
 /** Applies what is missing. Returns the names of the steps applied. */
-export async function migrate(client: Client, schema: string): Promise<string[]> {
+export async function migrate(client: Client, name: string): Promise<string[]> {
+  const schema = quoted(name)
   const applied: string[] = []
   await step(client, schema, async () => {
     await client.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
@@ -79,7 +85,7 @@ async function refuseNewer(client: Client, schema: string): Promise<void> {
   if (newest <= (MIGRATIONS.at(-1) as Migration).id) return
   throw new TickdError(
     'POSTGRES_CONFLICT',
-    `schema ${schema} was made by a newer tickd (step ${newest}); run that one, or set ` +
+    `schema ${schema} of the database was made by a newer tickd (step ${newest}); run that one, or set ` +
       'postgres.schema to another name',
   )
 }

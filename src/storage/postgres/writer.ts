@@ -36,6 +36,8 @@ export interface WriterOptions {
   onProgress: () => void
   /** The connection was lost while nothing was asked of it. */
   onLost: (error: TickdError) => void
+  /** Cuts `open` short. */
+  signal?: AbortSignal
 }
 
 /** What a batch took. */
@@ -73,7 +75,7 @@ export class PostgresWriter {
 
   /** Throws TickdError POSTGRES_UNREACHABLE, _REFUSED, _CONFLICT or _BROKEN. */
   static async open(options: WriterOptions): Promise<PostgresWriter> {
-    const { url, shard, schema } = options
+    const { url, shard, schema, signal } = options
     const connection = await connect({
       url,
       name: `tickd ${schema} ${shard}`,
@@ -81,12 +83,16 @@ export class PostgresWriter {
       onLost: (error) => options.onLost(explain(error, url)),
     })
     const writer = new PostgresWriter(options, connection)
+    const cut = () => connection.destroy()
+    signal?.addEventListener('abort', cut)
     try {
       await writer.#begin()
       return writer
     } catch (thrown) {
       connection.close()
       throw explain(thrown, url)
+    } finally {
+      signal?.removeEventListener('abort', cut)
     }
   }
 

@@ -32,6 +32,11 @@ export async function connect(
   redis.on('error', (error) => {
     reason ??= error
   })
+  // The client bounds the connecting, but not the answers that it waits for behind it.
+  const timer = setTimeout(() => {
+    reason ??= new Error(`no answer within ${timeoutMs} ms`)
+    redis.disconnect()
+  }, timeoutMs)
   try {
     await redis.connect()
     await redis.ping()
@@ -40,6 +45,8 @@ export async function connect(
   } catch (thrown) {
     redis.disconnect()
     throw explain(reason ?? thrown, url)
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -175,7 +175,7 @@ async function waitReady(server: ServerProcess, socketPath: string): Promise<voi
       await server.stop()
       throw new TickdError(
         'REDIS_UNREACHABLE',
-        `the embedded Redis on ${socketPath} does not start: ${server.outputTail()}`,
+        `the embedded Redis on ${socketPath} does not start: ${server.output().trim().split('\n').slice(-3).join(' | ')}`,
       )
     }
     await delay(POLL_MS)
