@@ -20,7 +20,7 @@ import { TickRingConsumer, TickRingProducer } from '../../../src/ring/tick-ring.
 import { createTickRing } from '../../../src/ring/tick-ring-layout.ts'
 import { TickBatch } from '../../../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../../../src/tick/fixed-point.ts'
-import { KIND, SIDE, TICK_WORDS, WORD } from '../../../src/tick/layout.ts'
+import { KIND, SIDE, TICK_BYTES, TICK_WORDS, WORD } from '../../../src/tick/layout.ts'
 import { type DeadLetter, readDeadLetters } from '../../../src/validate/dead-letter-reader.ts'
 import { DeadLetterStore } from '../../../src/validate/dead-letters.ts'
 import { Validator } from '../../../src/validate/rules.ts'
@@ -82,96 +82,103 @@ function lineDecoder(crashes: Crashes): Decoder {
   }
 }
 
+const createShard = (t: Test, options: ShardOptions = {}) => new Shard(t, options)
+
+interface ShardOptions {
+  tickCapacity?: number
+  firstSeq?: number
+  crashes?: number
+}
+
 /** Memory and ends of a shard's decode stage; `start()` makes an agent on it, as a runner does. */
-function createShard(
-  t: Test,
-  options: { tickCapacity?: number; firstSeq?: number; crashes?: number } = {},
-) {
-  const { tickCapacity = 4096, firstSeq = 0 } = options
-  const crashes: Crashes = { left: options.crashes ?? Infinity }
-  const frames = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1 << 20)))
-  const feedback = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1024)))
-  const ticks = createTickRing(tickCapacity, firstSeq)
-  const clock = new SimulatedClock()
-  const directory = mkdtempSync(path.join(tmpdir(), 'tickd-decode-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
-  const config = configSchema.parse({})
-  const counters = [0, 1].map(() => new CounterSet(counterNames('decode')))
-  const letterCounters = new CounterSet(counterNames('dead_letters'))
-  const decodersMade: string[] = []
-  const receipts: Receipt[] = []
-  const resyncs: [source: number, instrument: number][] = []
-  const receivers = feedback.map((memory) => new FeedbackReceiver(memory))
-  const start = () =>
-    new DecodeAgent({
+class Shard {
+  readonly crashes: Crashes
+  readonly clock = new SimulatedClock()
+  readonly counters = [0, 1].map(() => new CounterSet(counterNames('decode')))
+  readonly letterCounters = new CounterSet(counterNames('dead_letters'))
+  readonly decodersMade: string[] = []
+  readonly receipts: Receipt[] = []
+  readonly resyncs: [source: number, instrument: number][] = []
+  readonly #firstSeq: number
+  readonly #frames = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1 << 20)))
+  readonly #feedback = [0, 1].map(() => new SharedArrayBuffer(frameRingBytes(1024)))
+  readonly #producers = this.#frames.map((memory) => new FrameRingProducer(memory))
+  readonly #receivers = this.#feedback.map((memory) => new FeedbackReceiver(memory))
+  readonly #ticks: SharedArrayBuffer
+  readonly #reader: TickRingConsumer
+  readonly #directory = mkdtempSync(path.join(tmpdir(), 'tickd-decode-'))
+
+  constructor(t: Test, { tickCapacity = 4096, firstSeq = 0, crashes = Infinity }: ShardOptions) {
+    t.teardown(() => rmSync(this.#directory, { recursive: true }))
+    this.crashes = { left: crashes }
+    this.#firstSeq = firstSeq
+    this.#ticks = createTickRing(tickCapacity, firstSeq)
+    this.#reader = new TickRingConsumer(this.#ticks, 0, firstSeq)
+  }
+
+  start(): DecodeAgent {
+    const config = configSchema.parse({})
+    return new DecodeAgent({
       shard: 3,
-      inputs: [0, 1].map((i) => ({
-        ring: new FrameRingConsumer(frames[i] as SharedArrayBuffer),
-        feedback: new FeedbackSender(feedback[i] as SharedArrayBuffer),
+      inputs: this.#frames.map((memory, i) => ({
+        ring: new FrameRingConsumer(memory),
+        feedback: new FeedbackSender(this.#feedback[i] as SharedArrayBuffer),
       })),
-      ticks: new TickRingProducer(ticks, firstSeq, [0]),
+      ticks: new TickRingProducer(this.#ticks, this.#firstSeq, [0]),
       decoders: (source, format) => {
         if (format !== LINES) return undefined
-        decodersMade.push(`${source}/${format}`)
-        return lineDecoder(crashes)
+        this.decodersMade.push(`${source}/${format}`)
+        return lineDecoder(this.crashes)
       },
       validator: new Validator({ config: config.validate, instruments: { count: 1 } }),
       deadLetters: new DeadLetterStore({
-        directory,
+        directory: this.#directory,
         config: config.dead_letters,
-        counters: letterCounters,
+        counters: this.letterCounters,
         log: silentLog,
       }),
-      counters: (source) => counters[source] as CounterSet<CounterName<'decode'>>,
-      clock,
+      counters: (source) => this.counters[source] as CounterSet<CounterName<'decode'>>,
+      clock: this.clock,
       log: silentLog,
     })
-  const producers = frames.map((memory) => new FrameRingProducer(memory))
-  const send = (
+  }
+
+  send(
     text: string,
     { input = 0, source = 0, format = LINES, flags = 0, token = 0 } = {},
-  ): boolean => {
+  ): boolean {
     const payload = encoder.encode(text)
     const meta = { source, format, flags, token, recvSec: 1_700_000_000, recvNsec: 9 }
-    return (producers[input] as FrameRingProducer).tryWrite(meta, payload, 0, payload.length)
+    const producer = this.#producers[input] as FrameRingProducer
+    return producer.tryWrite(meta, payload, 0, payload.length)
   }
-  const reader = new TickRingConsumer(ticks, 0, firstSeq)
+
   /** Trade ids published and not yet read. */
-  const readIds = (): number[] => {
-    const batch = new TickBatch(tickCapacity)
+  readIds(): number[] {
+    const reader = this.#reader
+    const batch = new TickBatch(reader.capacity)
     const ids: number[] = []
     while (reader.available() > 0) {
       const run = reader.run()
-      batch.bytes.set(reader.bytes.subarray(reader.offset(), reader.offset() + run * 64))
+      const start = reader.offset()
+      batch.bytes.set(reader.bytes.subarray(start, start + run * TICK_BYTES))
       for (let i = 0; i < run; i++) ids.push(batch.words[i * TICK_WORDS + WORD.p2] as number)
       reader.advance(run)
     }
     return ids
   }
-  const drainFeedback = () => {
-    for (const receiver of receivers) {
+
+  drainFeedback(): void {
+    for (const receiver of this.#receivers) {
       receiver.drain({
-        onReceipt: (receipt) => receipts.push(receipt),
-        onResync: (source, instrument) => resyncs.push([source, instrument]),
+        onReceipt: (receipt) => this.receipts.push(receipt),
+        onResync: (source, instrument) => this.resyncs.push([source, instrument]),
       })
     }
   }
-  const letters = (): DeadLetter[] => [...readDeadLetters(directory)]
-  return {
-    start,
-    send,
-    readIds,
-    reader,
-    drainFeedback,
-    receipts,
-    resyncs,
-    counters,
-    letterCounters,
-    letters,
-    decodersMade,
-    crashes,
-    clock,
-    producers,
+
+  letters(): DeadLetter[] {
+    return [...readDeadLetters(this.#directory)]
   }
 }
 
@@ -498,7 +505,7 @@ t.test('whatever crashes, and whenever, each trade is published once and in orde
     } catch {
       agent = shard.start()
     }
-    // Now and then it ends without a crash of the decoder, perhaps with a group that waits for room.
+    // Now and then it ends without a crash, perhaps with a group that waits for room.
     if (random(100) === 0) agent = shard.start()
     if (random(4) === 0) published.push(...shard.readIds())
     shard.drainFeedback()
