@@ -1,5 +1,6 @@
 // Migrations, partitions and plans, on a real server.
 
+import { readFileSync } from 'node:fs'
 import type { Client } from 'pg'
 import t from 'tap'
 import { connect } from '../../src/storage/postgres/connection.ts'
@@ -129,9 +130,18 @@ for (const { name, binaries, skip } of servers) {
       t.match(text, /Bitmap Index Scan on trade_20260301_ts_idx/)
     })
 
+    t.test('the queries of docs/sql.md run', async (t) => {
+      const text = readFileSync(new URL('../../docs/sql.md', import.meta.url), 'utf8')
+      const queries = [...text.matchAll(/```sql\n(.*?)```/gs)].map(([, sql]) => sql as string)
+      t.ok(queries.length >= 4)
+      for (const sql of queries) {
+        await t.resolves(postgres.psql(`SET search_path = tickd; ${sql}`), sql.slice(0, 60))
+      }
+    })
+
     t.test('every view can be read', async (t) => {
       for (const view of Object.values(VIEW_NAMES)) {
-        t.resolves(postgres.psql(`SELECT * FROM tickd.${view} LIMIT 1`))
+        await t.resolves(postgres.psql(`SELECT * FROM tickd.${view} LIMIT 1`))
       }
     })
   })

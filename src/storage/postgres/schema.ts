@@ -85,7 +85,7 @@ async function refuseNewer(client: Client, schema: string): Promise<void> {
   if (newest <= (MIGRATIONS.at(-1) as Migration).id) return
   throw new TickdError(
     'POSTGRES_CONFLICT',
-    `schema ${schema} of the database was made by a newer tickd (step ${newest}); run that one, or set ` +
-      'postgres.schema to another name',
+    `schema ${schema} of the database was made by a newer tickd (step ${newest}); run that one, ` +
+      'or set postgres.schema to another name',
   )
 }

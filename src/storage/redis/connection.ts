@@ -7,6 +7,9 @@ import { type ClientOptions, connectionOptions, withoutPassword } from './config
 /** First words of the replies by which a server says no to us. */
 const REFUSED = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid password|AUTH|Client sent AUTH|DB index))/i
 
+/** A server that does not answer a goodbye is not waited for. */
+const DISCONNECT_MS = 100
+
 /** Throws TickdError REDIS_UNREACHABLE or REDIS_REFUSED. */
 export async function connect(
   url: string,
@@ -24,6 +27,7 @@ export async function connect(
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout: timeoutMs,
+    disconnectTimeout: DISCONNECT_MS,
     retryStrategy: () => null,
   }
   const redis = new Redis(options)

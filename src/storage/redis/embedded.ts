@@ -28,6 +28,7 @@ const MEMORY_MAX = '512mb'
 const READY_MS_MAX = 20_000
 const POLL_MS = 10
 const RESTART_WAIT_MS = 1000
+const LAST_LINES = 3
 
 export interface EmbeddedRedisOptions {
   /** Everything of the server lies below it. */
@@ -173,9 +174,10 @@ async function waitReady(server: ServerProcess, socketPath: string): Promise<voi
   while (!(await answers(socketPath))) {
     if (server.hasExited || performance.now() > giveUpAt) {
       await server.stop()
+      const said = server.output().trim().split('\n').slice(-LAST_LINES).join(' | ')
       throw new TickdError(
         'REDIS_UNREACHABLE',
-        `the embedded Redis on ${socketPath} does not start: ${server.output().trim().split('\n').slice(-3).join(' | ')}`,
+        `the embedded Redis on ${socketPath} does not start: ${said}`,
       )
     }
     await delay(POLL_MS)
