@@ -47,7 +47,8 @@ t.test('prices and sizes survive every decoder unchanged', async (t) => {
     const records = [
       ndjson.send(`{"type":"trade",${at},"id":"${id}",${plain}}`)[0],
       binance.send(
-        `{"e":"trade","s":"BTCUSDT","T":1,"t":${expected.id},"p":"${price}","q":"${size}","m":true}`,
+        `{"e":"trade","s":"BTCUSDT","T":1,"t":${expected.id},"p":"${price}",` +
+          `"q":"${size}","m":true}`,
       )[0],
     ]
     for (const record of records) {

@@ -24,7 +24,8 @@ function write(name: string, content: string | Uint8Array): string {
 }
 
 const trade = (t: number, m = true) =>
-  `{"e":"trade","E":1723161255000,"s":"BTCUSD","t":${t},"p":"61800.30","q":"0.5","T":1723161255208,"m":${m}}`
+  `{"e":"trade","E":1723161255000,"s":"BTCUSD","t":${t},"p":"61800.30","q":"0.5",` +
+  `"T":1723161255208,"m":${m}}`
 const NS = '1723161255300000000'
 
 t.test('records are printed one JSON object a line, file after file', async (t) => {
