@@ -8,8 +8,9 @@ import { parseArgs } from 'node:util'
 import type { Bench, BenchOptions } from './bench.ts'
 import { e2eBench } from './e2e.ts'
 import { machine } from './machine.ts'
+import { postgresCopyBench } from './postgres-copy.ts'
 
-const BENCHES: readonly Bench[] = [e2eBench]
+const BENCHES: readonly Bench[] = [e2eBench, postgresCopyBench]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

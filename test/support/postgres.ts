@@ -22,13 +22,17 @@ export interface TestPostgres {
 export const DEBIAN_15: Binaries = { directory: '/usr/lib/postgresql/15', version: '15' }
 export const hasDebian15 = existsSync(join(DEBIAN_15.directory, 'bin/initdb'))
 
-export async function startPostgres(binaries?: Binaries): Promise<TestPostgres> {
+/** `settings`: of the server, `name=value`; a benchmark wants none, above all its fsync. */
+export async function startPostgres(
+  binaries?: Binaries,
+  settings: readonly string[] = ['fsync=off'],
+): Promise<TestPostgres> {
   const directory = temporaryDirectory('pg')
   const server = await EmbeddedPostgres.start({
     directory,
     port: 0,
     log: silentLog,
-    settings: ['fsync=off'],
+    settings,
     ...(binaries === undefined ? {} : { binaries }),
   })
   return {

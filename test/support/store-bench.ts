@@ -89,7 +89,7 @@ export class StoreBench {
   }
 
   /** Appends the next `count` records, durably. */
-  append(count: number): void {
+  append(count: number, put: typeof putRecord = putRecord): void {
     this.#writer ??= new JournalWriter({
       directory: this.directory,
       shard: 0,
@@ -102,7 +102,7 @@ export class StoreBench {
     const batch = new TickBatch(Math.min(count, BLOCK_TICKS))
     for (let done = 0; done < count; ) {
       const n = Math.min(batch.capacity, count - done)
-      for (let i = 0; i < n; i++) putRecord(batch, i, this.durable + done + i)
+      for (let i = 0; i < n; i++) put(batch, i, this.durable + done + i)
       this.#writer.append(batch.bytes, 0, n)
       done += n
     }
