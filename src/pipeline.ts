@@ -114,6 +114,8 @@ export const POSITION_COUNT = 5
 /** Threads of the `auto` setting on two cores or fewer; more cores get `dedicated`. */
 export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = Object.freeze({
   io: ['source', 'serve'],
-  hot: ['decode', 'journal', 'aggregate'],
+  hot: ['decode', 'aggregate'],
+  // Of its own: while fsync waits for the disk, the core decodes.
+  journal: ['journal'],
   store: ['postgres', 'redis'],
 })

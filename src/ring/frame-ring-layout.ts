@@ -1,6 +1,7 @@
 // Layout of a frame ring: shared words, then a power-of-two buffer of frames.
 //
-//   | producer position | consumer position | attempt position | attempt count |  128 bytes each
+//   | producer position | consumer position | attempt position | attempt count | room wanted |
+//     128 bytes each
 //   | frame | frame | pad to the end of the buffer | … wraps                   |
 //
 // A frame: 32-byte header, payload, zero bytes up to a multiple of 8.
@@ -52,9 +53,11 @@ export const FRAME_WORD = Object.freeze({
   /** Position of the frame that is being decoded, and how often that was begun. */
   attemptPosition: 2 * WORD_STRIDE,
   attemptCount: 3 * WORD_STRIDE,
+  /** 1 while the producer waits for room: the consumer rings it when half the ring is free. */
+  roomWanted: 4 * WORD_STRIDE,
 })
 
-export const FRAME_DATA_OFFSET = 4 * CACHE_ISOLATION_BYTES
+export const FRAME_DATA_OFFSET = 5 * CACHE_ISOLATION_BYTES
 const CAPACITY_MAX = 2 ** 30
 
 /** Bytes of shared memory for a ring whose buffer has `capacity` bytes (a power of two). */

@@ -121,6 +121,12 @@ export class FrameRingProducer extends FrameRing {
     // Pairs with the store in release(): bytes below it are no longer read. A stale value only
     // makes the ring look fuller than it is.
     this.#consumerSeen = Atomics.load(this.words, FRAME_WORD.consumerPosition)
+    if (this.capacity - ((this.#position - this.#consumerSeen) | 0) >= needed) return true
+    // Asks to be rung: pairs with the load in releaseKept(). Seq-cst, so that either the consumer
+    // sees it or the look that follows sees the room that the consumer has made meanwhile.
+    Atomics.store(this.words, FRAME_WORD.roomWanted, 1)
+    // As above.
+    this.#consumerSeen = Atomics.load(this.words, FRAME_WORD.consumerPosition)
     return this.capacity - ((this.#position - this.#consumerSeen) | 0) >= needed
   }
 
@@ -214,7 +220,18 @@ export class FrameRingConsumer extends FrameRing {
     // After our last read of the frames: pairs with the load in #hasRoom().
     Atomics.store(this.words, FRAME_WORD.consumerPosition, this.#position)
     this.#clearSuspect()
-    if (this.#bell !== undefined) this.#bell.ring()
+    this.#ringProducer()
+  }
+
+  /** Wakes a producer that waits for room, once half the ring is free: not at each release. */
+  #ringProducer(): void {
+    if (this.#bell === undefined) return
+    // Pairs with the store in #hasRoom(). Stale = the producer's own second look finds the room.
+    if (Atomics.load(this.words, FRAME_WORD.roomWanted) === 0) return
+    if (this.fillBytes > this.capacity / 2) return
+    // Cleared before the ring: a producer that finds too little asks again.
+    Atomics.store(this.words, FRAME_WORD.roomWanted, 0)
+    this.#bell.ring()
   }
 
   /** Gives the polled frame, and any kept before it, back to the producer. */

@@ -1,6 +1,6 @@
 // Layout of a tick ring: shared words, then a power-of-two array of 64-byte records.
 //
-//   | claimed | published | cursor 0 | cursor 1 | … | cursor N-1 |   128 bytes each
+//   | claimed | published | room wanted | cursor 0 | cursor 1 | … | cursor N-1 |   128 bytes each
 //   | tick | tick | …                                            |
 //
 // Positions count records, Int32 with wrap-around; the position of a record is the low 32 bits of
@@ -16,10 +16,12 @@ const WORD_STRIDE = CACHE_ISOLATION_BYTES / 4
 export const TICK_RING_WORD = Object.freeze({
   claimed: 0,
   published: WORD_STRIDE,
-  firstCursor: 2 * WORD_STRIDE,
+  /** 1 while the producer waits for room: a gating consumer rings it when half is free. */
+  roomWanted: 2 * WORD_STRIDE,
+  firstCursor: 3 * WORD_STRIDE,
 })
 
-export const TICK_RING_DATA_OFFSET = (2 + TICK_RING_CONSUMERS_MAX) * CACHE_ISOLATION_BYTES
+export const TICK_RING_DATA_OFFSET = (3 + TICK_RING_CONSUMERS_MAX) * CACHE_ISOLATION_BYTES
 
 /** Word index of gating consumer `slot`'s cursor. */
 export function cursorWord(slot: number): number {

@@ -75,7 +75,7 @@ export class TickRingProducer extends TickRing {
   publish(batch: TickBatch, from: number, count: number): number {
     assert(count > 0 && count <= this.capacity, 'a publication fits in the ring')
     if (this.capacity - ((this.#position - this.#limitSeen) | 0) < count) {
-      if (this.available() < count) return -1
+      if (this.available() < count && !this.#hasRoomAfterAsking(count)) return -1
     }
     const next = (this.#position + count) | 0
     if (((next - this.#claimed) | 0) > 0) this.#claimed = next
@@ -99,6 +99,14 @@ export class TickRingProducer extends TickRing {
     this.seq += count
     for (let i = 0; i < this.#bells.length; i++) (this.#bells[i] as Doorbell).ring()
     return seq
+  }
+
+  /** Asks to be rung when there is room, and looks once more. */
+  #hasRoomAfterAsking(count: number): boolean {
+    // Pairs with the load in ringProducer(). Seq-cst, so that either the consumer sees it or the
+    // look that follows sees the room that the consumer has made meanwhile.
+    Atomics.store(this.words, TICK_RING_WORD.roomWanted, 1)
+    return this.available() >= count
   }
 
   #slowest(): number {
@@ -153,7 +161,18 @@ export class TickRingConsumer extends TickRing {
     this.seq += count
     // After our last read of the slots: pairs with the load in #slowest().
     Atomics.store(this.words, this.#cursor, this.#position)
-    if (this.#bell !== undefined) this.#bell.ring()
+    this.#ringProducer()
+  }
+
+  /** Wakes a producer that waits for room, once half the ring is free for us: not at each advance. */
+  #ringProducer(): void {
+    if (this.#bell === undefined) return
+    // Pairs with the store in #hasRoomAfterAsking(). Stale = the producer's second look finds room.
+    if (Atomics.load(this.words, TICK_RING_WORD.roomWanted) === 0) return
+    if (this.available() > this.capacity / 2) return
+    // Cleared before the ring: a producer that finds too little asks again.
+    Atomics.store(this.words, TICK_RING_WORD.roomWanted, 0)
+    this.#bell.ring()
   }
 }
 

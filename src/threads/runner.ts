@@ -4,8 +4,8 @@
 // sleep: production calls it from `run()`, tests and the simulation call it directly.
 //
 // An agent that throws is closed, made anew by its factory, and started again after a back-off;
-// the others on its thread go on. Too many failures in a row and the agent is FAILED: the
-// supervisor then stops the daemon.
+// the others on its thread go on. Too many failures with no work done between them and the agent is
+// FAILED: the supervisor then stops the daemon.
 
 import type { Clock } from '../clock.ts'
 import { errorText } from '../errors.ts'
@@ -14,7 +14,7 @@ import type { Doorbell } from '../ring/doorbell.ts'
 import { type Agent, IDLE_MS_MAX } from './agent.ts'
 import { COMMAND, KEEP_ALIVE_MS, type Lifecycle, STATE } from './lifecycle.ts'
 
-/** Failures without RECOVERED_MS of good running between them, before an agent is given up. */
+/** Failures with neither work nor RECOVERED_MS between them, before an agent is given up. */
 const FAILURES_MAX = 5
 const RECOVERED_MS = 30_000
 const BACKOFF_FIRST_MS = 50
@@ -155,7 +155,11 @@ export class Runner {
       }
       seat.lifecycle.beat()
       const dutyMs = clock.monoMs() - beganMs
-      if (work > 0) seat.lifecycle.noteDuty(Math.round(dutyMs * 1000))
+      if (work > 0) {
+        seat.lifecycle.noteDuty(Math.round(dutyMs * 1000))
+        // Progress: a poison frame that was isolated is no reason to give the agent up.
+        seat.failures = 0
+      }
       if (dutyMs > DUTY_LONG_MS) log.debug({ role: seat.roleName, dutyMs }, 'long duty cycle')
       return work
     } catch (error) {

@@ -162,3 +162,19 @@ t.test('the thread sleeps no longer than the most impatient agent allows', async
   runner.turn()
   t.equal(runner.idleMsMax(), 2)
 })
+
+t.test('an agent that gets on between failures is never given up', async (t) => {
+  const script: ScriptedAgent['script'] = { work: 1, drained: true }
+  const { clock, lifecycle, runner } = setUp(script)
+  lifecycle.command = COMMAND.run
+  for (let poison = 0; poison < 20; poison++) {
+    delete script.throwAt
+    clock.advance(100)
+    runner.turn()
+    runner.turn()
+    script.throwAt = 'work'
+    runner.turn()
+  }
+  t.equal(lifecycle.restarts, 20)
+  t.not(lifecycle.state, STATE.failed)
+})
