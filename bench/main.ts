@@ -1,16 +1,17 @@
-// npm run bench -- --list | NAME [options]: runs one benchmark, or all with --smoke.
+// npm run bench -- --list | NAME… [options]: runs benchmarks, one after the other.
 //
 // Each bench is a file that exports a Bench. It builds its inputs outside the timed part, verifies
 // its results (a fast wrong run fails), runs its yardstick beside it in the same run, and prints
-// medians and spread of several rounds, as text or --json.
+// medians and spread of several rounds, as text or --json. Its sizes are options: --ticks 100000.
 
 import { parseArgs } from 'node:util'
 import type { Bench, BenchOptions } from './bench.ts'
-import { e2eBench } from './e2e.ts'
+import { BENCHES } from './catalog.ts'
 import { machine } from './machine.ts'
-import { postgresCopyBench } from './postgres-copy.ts'
 
-const BENCHES: readonly Bench[] = [e2eBench, postgresCopyBench]
+/** The names of all sizes, as options: subscribers, idle-seconds. */
+const SIZES = [...new Set(BENCHES.flatMap(({ full }) => Object.keys(full)))]
+const optionOf = (size: string) => size.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,14 +20,12 @@ const { values, positionals } = parseArgs({
     list: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    ticks: { type: 'string' },
-    subscribers: { type: 'string' },
     help: { type: 'boolean', default: false },
+    ...Object.fromEntries(SIZES.map((size) => [optionOf(size), { type: 'string' } as const])),
   },
 })
 
-const USAGE = `npm run bench -- NAME [--smoke] [--json] [--rounds N] [--ticks N] [--subscribers N]
+const USAGE = `npm run bench -- NAME… [--smoke] [--json] [--SIZE N]…
 npm run bench -- --list
 `
 
@@ -36,7 +35,7 @@ async function main(): Promise<number> {
     return 0
   }
   if (values.list) {
-    for (const { name, summary } of BENCHES) process.stdout.write(`${name.padEnd(10)} ${summary}\n`)
+    for (const bench of BENCHES) process.stdout.write(listText(bench))
     return 0
   }
   const chosen = BENCHES.filter(({ name }) => positionals.includes(name))
@@ -52,18 +51,27 @@ async function main(): Promise<number> {
   return 0
 }
 
-function options(bench: Bench): BenchOptions {
-  const number = (text: string | undefined, otherwise: number) =>
-    text === undefined ? otherwise : Number(text)
-  const defaults = values.smoke ? bench.smoke : bench.full
-  return {
-    rounds: number(values.rounds, defaults.rounds),
-    ticks: number(values.ticks, defaults.ticks),
-    subscribers: number(values.subscribers, defaults.subscribers),
-    progress: (text) => {
-      if (process.stderr.isTTY) process.stderr.write(`${text}\n`)
-    },
+function listText({ name, summary, full }: Bench<never>): string {
+  const sizes = Object.entries(full).map(([size, value]) => `--${optionOf(size)} ${value}`)
+  return `${name.padEnd(10)} ${summary}\n${' '.repeat(11)}${sizes.join(' ')}\n`
+}
+
+/** The bench's sizes, with those that were given; a size that it does not have is for another. */
+function options(bench: Bench<never>): BenchOptions<never> {
+  const given = values as Record<string, string | boolean | undefined>
+  const sizes = Object.entries<number>(values.smoke ? bench.smoke : bench.full).map(
+    ([size, value]) => [size, given[optionOf(size)] === undefined ? value : numberOf(size, given)],
+  )
+  const progress = (text: string) => {
+    if (process.stderr.isTTY) process.stderr.write(`${text}\n`)
   }
+  return { ...Object.fromEntries(sizes), progress }
+}
+
+function numberOf(size: string, given: Record<string, string | boolean | undefined>): number {
+  const value = Number(given[optionOf(size)])
+  if (Number.isFinite(value) && value >= 0) return value
+  throw new Error(`--${optionOf(size)} must be a number`)
 }
 
 process.exitCode = await main()

@@ -1,0 +1,7 @@
+// Every benchmark, in the order of the way of a tick.
+
+import type { Bench } from './bench.ts'
+import { e2eBench } from './e2e.ts'
+
+/** `never`: each names its own sizes. */
+export const BENCHES: readonly Bench<never>[] = [e2eBench]
