@@ -1,7 +1,7 @@
 // The store alone: journal → read, encode, COPY → PostgreSQL, beside `psql \copy` of the same rows.
 //
-//   journal on disk ─read─▶ PostgresAgent ─COPY─▶ <ours>.trade    (PostgreSQL, embedded, BRIN, daily)
-//   rows.bin (pre-encoded) ─────────── psql ────▶ <yard>.trade    (the same table in another schema)
+//   journal on disk ─read─▶ PostgresAgent ─COPY─▶ ours.trade    (embedded, BRIN, by day)
+//   rows.bin (pre-encoded) ─────────── psql ────▶ yard.trade    (the same table beside it)
 //
 // The yardstick reads a file of ready rows; ours reads, checks and encodes them as well. The two
 // take turns in going first, each round into empty tables after a checkpoint. Verified: both tables

@@ -33,7 +33,8 @@ interface Teardown {
 
 function directoryOf(t: Teardown): string {
   const directory = temporaryDirectory('embedded')
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  // The server's log writer ends a moment after it.
+  t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }))
   return join(directory, 'postgres')
 }
 

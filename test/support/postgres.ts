@@ -42,7 +42,8 @@ export async function startPostgres(
     psql: (sql) => psql(server.url, sql),
     async stop() {
       await server.stop()
-      rmSync(directory, { recursive: true, force: true })
+      // Its log writer ends a moment after the server.
+      rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

@@ -44,6 +44,7 @@ const POLL_MS = 20
 const START_ATTEMPTS_MAX = 3
 const RESTART_WAIT_MS = 1000
 const LAST_LINES = 6
+const LAST_WORDS_MS_MAX = 1000
 /** What PostgreSQL prints of a port. */
 const IN_USE = 'Address already in use'
 /** postmaster.pid: line 1 is the pid, line 8 the state. */
@@ -268,7 +269,7 @@ async function waitReady(server: ServerProcess, directory: string): Promise<void
     if (Number(lines[PID_LINE]) === server.pid && lines[STATE_LINE]?.trim() === 'ready') return
     if (server.hasExited || performance.now() > giveUpAt) {
       await server.stop()
-      const said = lastWords(server, directory)
+      const said = await lastWords(server, directory)
       const isPort = said.includes(IN_USE)
       throw new TickdError(
         isPort ? 'ADDRESS_IN_USE' : 'POSTGRES_BROKEN',
@@ -279,15 +280,24 @@ async function waitReady(server: ServerProcess, directory: string): Promise<void
   }
 }
 
-/** What the server said of its end: before its log files were opened, and in them. */
-function lastWords(server: ServerProcess, directory: string): string {
-  const logs = readdirSync(join(directory, 'log')).map((name) => join(directory, 'log', name))
-  const [newest] = logs.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)
-  const lines = [server.output(), newest === undefined ? '' : readFileSync(newest, 'utf8')]
-    .join('\n')
-    .split('\n')
-    .filter((line) => line.includes(`[${server.pid}]`) && !/log output|HINT:/.test(line))
-  return lines.slice(-LAST_LINES).join(' | ') || server.output().trim()
+/**
+ * What the server said of its end: before its log files were opened, and in them. They are written
+ * by a process of their own, which may be a little behind.
+ */
+async function lastWords(server: ServerProcess, directory: string): Promise<string> {
+  const giveUpAt = performance.now() + LAST_WORDS_MS_MAX
+  for (;;) {
+    const logs = readdirSync(join(directory, 'log')).map((name) => join(directory, 'log', name))
+    const [newest] = logs.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)
+    const text = `${server.output()}\n${newest === undefined ? '' : readFileSync(newest, 'utf8')}`
+    const lines = text.split('\n').filter((line) => line.includes(`[${server.pid}]`))
+    const isAll = lines.some((line) => line.includes('FATAL'))
+    if (isAll || performance.now() > giveUpAt) {
+      const telling = lines.filter((line) => !/log output|HINT:/.test(line))
+      return telling.slice(-LAST_LINES).join(' | ') || server.output().trim()
+    }
+    await delay(POLL_MS)
+  }
 }
 
 function readPidFile(dataDirectory: string): string[] {
