@@ -16,7 +16,7 @@ export const FIELDS = new KeyTable([
   ...['type', 'venue', 'symbol', 'ts_event', 'flags', 'side', 'price', 'size', 'id', 'action'],
   ...['bid_price', 'bid_size', 'ask_price', 'ask_size'],
   ...['market', 'interval_start', 'interval_minutes', 'energy', 'congestion', 'loss'],
-  ...['status', 'from', 'to'],
+  ...['status', 'from', 'to', 'ts_recv'],
 ])
 
 /** Slots of FIELDS. What each means is in the design's table of normalised JSON. */
@@ -44,6 +44,7 @@ export const F = Object.freeze({
   status: FIELDS.slot('status'),
   from: FIELDS.slot('from'),
   to: FIELDS.slot('to'),
+  tsRecv: FIELDS.slot('ts_recv'),
 })
 
 /** Words of `type`, in the order of KIND; `bar` is known and not recorded. */

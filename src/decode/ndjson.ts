@@ -4,9 +4,10 @@
 // The fields are those that tickd prints (tick/json.ts), in any order; unknown ones are passed
 // over. A frame is whole lines; each line is a message: decoded, ignored (blank, bars) or rejected
 // on its own. Decimals are JSON strings or numbers without exponent. `venue` and `symbol` name the
-// instrument, which is added when it is new. `ts_recv` and `seq` are ours to give and are ignored;
-// so are the flags that tickd judges itself (LATE, OUT_OF_ORDER …). LAST is set unless the sender
-// gives flags.
+// instrument, which is added when it is new. `ts_recv` and `seq` are ours to give and are ignored,
+// but that a record flagged `replayed` keeps its `ts_recv`, the time at which it was recorded. The
+// flags that tickd judges itself (LATE, OUT_OF_ORDER …) are ignored too. LAST is set unless the
+// sender gives flags.
 //
 //   required   type, venue, symbol; ts_event (price: interval_start instead); by kind:
 //   trade      price, size; side (none), id (null)
@@ -17,8 +18,9 @@
 
 import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
+import { writeSplit } from '../tick/fixed-point.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
-import { KIND, TICK_WORDS, WORD } from '../tick/layout.ts'
+import { FLAG, KIND, TICK_WORDS, WORD } from '../tick/layout.ts'
 import { parseTime } from '../tick/time.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
 import { wrongType } from './fields.ts'
@@ -119,6 +121,9 @@ export class NdjsonDecoder implements Decoder {
     const { sec, nsec } = this.#time
     // The instrument comes last: a record that is refused adds none.
     writeHead(out, index, kind, 0, 0, flags | frameFlags(meta), sec, nsec, meta)
+    if ((flags & FLAG.REPLAYED) !== 0 && !this.#keepReceiveTime(text, out, index)) {
+      return REJECT.bad_time
+    }
     reason = this.#payload.write(kind, text, out, index)
     if (reason !== OK) return reason
     const instrument = this.#instrument(text)
@@ -141,6 +146,18 @@ export class NdjsonDecoder implements Decoder {
     if (type !== VALUE.string) return wrongType(type)
     const start = scan.starts[slot] as number
     return parseTime(text, start, scan.ends[slot] as number, this.#time) ? OK : REJECT.bad_time
+  }
+
+  /** Overwrites the receive time with the sender's, where there is one. False when it is no time. */
+  #keepReceiveTime(text: Uint8Array, out: TickBatch, index: number): boolean {
+    const { types, starts, ends } = this.#scan
+    if (types[F.tsRecv] === VALUE.absent) return true
+    if (types[F.tsRecv] !== VALUE.string) return false
+    const start = starts[F.tsRecv] as number
+    if (!parseTime(text, start, ends[F.tsRecv] as number, this.#time)) return false
+    const at = index * TICK_WORDS + WORD.ts_recv
+    writeSplit(out.words, at, false, this.#time.sec, this.#time.nsec)
+    return true
   }
 
   #instrument(text: Uint8Array): number {

@@ -14,7 +14,7 @@ const HEAD_WORDS = WORD.p0
 
 /** Flags that a record's sender may set; the others are for tickd itself to judge. */
 export const SENDER_FLAGS =
-  FLAG.LAST | FLAG.SNAPSHOT | FLAG.CORRECTED | FLAG.BACKFILLED | FLAG.SYNTHETIC
+  FLAG.LAST | FLAG.SNAPSHOT | FLAG.REPLAYED | FLAG.CORRECTED | FLAG.BACKFILLED | FLAG.SYNTHETIC
 
 /** FLAG bits that every record of a frame with this meta has. */
 export function frameFlags(meta: FrameMeta): number {

@@ -32,10 +32,13 @@ async function tickd(args: string[]): Promise<string> {
   return stdout
 }
 
-/** A record as the comparison sees it: receive time, sequence and the mark of replay aside. */
+/** What the daemon adds: the mark of replay, and its own judgement of the order of event times. */
+const ADDED_FLAGS = ['replayed', 'out_of_order']
+
+/** A record as the comparison sees it: sequence and added flags aside. */
 function essence(record: FeedRecord): string {
-  const { ts_recv: _recv, seq: _seq, flags, ...rest } = record
-  const kept = (flags as string[]).filter((flag) => flag !== 'replayed').sort()
+  const { seq: _seq, flags, ...rest } = record
+  const kept = (flags as string[]).filter((flag) => !ADDED_FLAGS.includes(flag)).sort()
   return JSON.stringify({ ...rest, flags: kept })
 }
 
@@ -130,13 +133,13 @@ async function checkRedis(
 /** All rows in the order of their sequence, in a text form. */
 async function storedRecords(client: pg.Client, count: number): Promise<string[]> {
   const parts = [
-    `SELECT seq, concat_ws('|', 'trade', venue, symbol, ts_event, id, side, price, size)
+    `SELECT seq, concat_ws('|', 'trade', venue, symbol, ts_event, ts_recv, id, side, price, size)
        FROM tickd.trades`,
-    `SELECT seq, concat_ws('|', 'quote', venue, symbol, ts_event, bid_price, bid_size,
+    `SELECT seq, concat_ws('|', 'quote', venue, symbol, ts_event, ts_recv, bid_price, bid_size,
        ask_price, ask_size) FROM tickd.quotes`,
-    `SELECT seq, concat_ws('|', 'book', venue, symbol, ts_event, side, price, size, action)
+    `SELECT seq, concat_ws('|', 'book', venue, symbol, ts_event, ts_recv, side, price, size, action)
        FROM tickd.book_changes`,
-    `SELECT seq, concat_ws('|', 'status', venue, symbol, ts_event) FROM tickd.statuses`,
+    `SELECT seq, concat_ws('|', 'status', venue, symbol, ts_event, ts_recv) FROM tickd.statuses`,
   ]
   const sql = `SELECT text FROM (${parts.join(' UNION ALL ')}) AS every(seq, text) ORDER BY seq`
   const deadline = Date.now() + 60_000
@@ -148,7 +151,7 @@ async function storedRecords(client: pg.Client, count: number): Promise<string[]
 }
 
 function sqlForm(record: FeedRecord): string {
-  const { type, venue, symbol, ts_event } = record
+  const { type, venue, symbol, ts_event, ts_recv } = record
   const fields: Record<string, string[]> = {
     trade: ['id', 'side', 'price', 'size'],
     quote: ['bid_price', 'bid_size', 'ask_price', 'ask_size'],
@@ -156,5 +159,5 @@ function sqlForm(record: FeedRecord): string {
     status: [],
   }
   const values = (fields[type] ?? []).map((name) => record[name]).filter((v) => v !== null)
-  return [type, venue, symbol, ts_event, ...values].join('|')
+  return [type, venue, symbol, ts_event, ts_recv, ...values].join('|')
 }

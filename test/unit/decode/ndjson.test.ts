@@ -107,7 +107,7 @@ t.test('optional members may be absent or null', async (t) => {
 t.test('a sender’s flags are taken, but for those that tickd judges', async (t) => {
   const rig = new DecodeRig('ndjson')
   const flags = ['backfilled', 'late', 'replayed', 'corrected']
-  t.same(rig.send({ ...TRADE, flags })[0]?.flags, ['corrected', 'backfilled'])
+  t.same(rig.send({ ...TRADE, flags })[0]?.flags, ['replayed', 'corrected', 'backfilled'])
   t.same(rig.send({ ...TRADE, flags: [] })[0]?.flags, [])
   t.same(rig.send({ ...TRADE, flags: null })[0]?.flags, ['last'])
   for (const bad of [['nope'], [1], [['last']], 'last', {}, [null], ['la"st']]) {
@@ -198,3 +198,15 @@ t.test('records beyond the batch are rejected one by one', async (t) => {
   t.equal(rig.send(`${line}\n${line}\n${line}\n`).length, 2)
   t.same(rig.counts['rejected too_many_records'], 1)
 })
+
+t.test(
+  'a replayed record keeps the receive time of its recording, and only a replayed one',
+  async (t) => {
+    const rig = new DecodeRig('ndjson')
+    const recorded = '2024-01-02T03:04:05.000000006Z'
+    const replayed = { ...TRADE, ts_recv: recorded, flags: ['replayed'] }
+    t.equal(rig.send(replayed)[0]?.ts_recv, recorded)
+    t.not(rig.send({ ...TRADE, ts_recv: recorded })[0]?.ts_recv, recorded)
+    t.same(rig.send({ ...replayed, ts_recv: 'yesterday' }), [])
+  },
+)
