@@ -2,7 +2,8 @@
 
 import type { Bench } from './bench.ts'
 import { e2eBench } from './e2e.ts'
+import { postgresCopyBench } from './postgres-copy.ts'
 import { ringBench } from './ring.ts'
 
 /** `never`: each names its own sizes. */
-export const BENCHES: readonly Bench<never>[] = [ringBench, e2eBench]
+export const BENCHES: readonly Bench<never>[] = [ringBench, e2eBench, postgresCopyBench]
