@@ -13,6 +13,8 @@ async function bench(args: string[]): Promise<string> {
   return (await execute(process.execPath, all, { timeout: 240_000 })).stdout
 }
 
+t.setTimeout(300_000)
+
 t.test('--list names the benches', async (t) => {
   t.match(await bench(['--list']), /^e2e +\S/m)
 })

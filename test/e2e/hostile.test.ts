@@ -32,6 +32,8 @@ function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
 }
 
+t.setTimeout(300_000)
+
 t.test(`${LINES} hostile lines, seed ${SEED}`, { timeout: 300_000 }, async (t) => {
   const daemon = await DaemonProcess.start({
     config: {

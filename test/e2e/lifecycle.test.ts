@@ -39,6 +39,8 @@ async function until(what: string, test: () => Promise<boolean>): Promise<void> 
   }
 }
 
+t.setTimeout(300_000)
+
 t.test('the first run: every endpoint answers, ticks reach PostgreSQL and the feed', async (t) => {
   const daemon = await DaemonProcess.start({ stateDir, config })
   const http = daemon.address('http')

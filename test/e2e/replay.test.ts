@@ -22,6 +22,7 @@ const CHANNELS = ['trades', 'quotes', 'book'] as const
 const VENUE_ARGS = [CAPTURE, '--venue', 'binance-usdm', '--format', 'ns-line']
 
 const execute = promisify(execFile)
+t.setTimeout(180_000)
 
 async function tickd(args: string[]): Promise<string> {
   const { stdout } = await execute(
@@ -108,7 +109,7 @@ async function checkRedis(
     return
   }
   const last = (type: string) => expected.findLast((record) => record.type === type) as FeedRecord
-  const redis = new Redis(daemon.address('redis').replace(/^-s /, ''))
+  const redis = new Redis(daemon.address('redis').replace(/^unix:\/\//, ''))
   const trade = last('trade')
   const deadline = Date.now() + 10_000
   for (;;) {

@@ -34,6 +34,8 @@ function run(name: string, settings: string[]): { status: number | null; stderr:
 
 const SYNTHETIC = 'sources=[{name: s, type: synthetic}]'
 
+t.setTimeout(300_000)
+
 t.test('a bad configuration names every error with its path and exits 2', async (t) => {
   const file = join(workDir, 'bad.yaml')
   writeFileSync(file, 'serve:\n  listen: { prot: 1 }\njournal: { block_ticks: 0 }\n')
