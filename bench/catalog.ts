@@ -2,8 +2,14 @@
 
 import type { Bench } from './bench.ts'
 import { e2eBench } from './e2e.ts'
+import { journalBench } from './journal.ts'
 import { postgresCopyBench } from './postgres-copy.ts'
 import { ringBench } from './ring.ts'
 
 /** `never`: each names its own sizes. */
-export const BENCHES: readonly Bench<never>[] = [ringBench, e2eBench, postgresCopyBench]
+export const BENCHES: readonly Bench<never>[] = [
+  ringBench,
+  journalBench,
+  e2eBench,
+  postgresCopyBench,
+]
