@@ -27,8 +27,10 @@ import {
   TICK_WORDS,
   WORD,
 } from '../tick/layout.ts'
+import { splitEpoch } from '../tick/time.ts'
 import { BinanceDepth } from './binance-depth.ts'
 import { E, EVENTS, M, MEMBERS, S, SUFFIXES } from './binance-names.ts'
+import { BinanceQuick, QUICK } from './binance-quick.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
 import { readDecimal, readEpoch, readI64, wrongType } from './fields.ts'
 import { InstrumentResolver } from './instrument-resolver.ts'
@@ -58,6 +60,7 @@ export class BinanceDecoder implements Decoder {
   readonly #outer = new ObjectScan(MEMBERS, M.data, this.#payload)
   readonly #walker = new NestedWalker()
   readonly #unescaper = new Unescaper()
+  readonly #quick = new BinanceQuick()
   readonly #time = { sec: 0, nsec: 0 }
   // The message in hand: its text (the frame, or the frame rewritten without escapes), and where
   // it lies in the frame.
@@ -80,8 +83,41 @@ export class BinanceDecoder implements Decoder {
     out: TickBatch,
     tally: DecodeTally,
   ): void {
+    this.#start = start
+    this.#end = end
+    if (out.count < out.capacity && this.#decodeQuick(bytes, start, end, meta, out, tally)) return
     const reason = this.#decode(bytes, start, end, meta, out, tally)
     if (reason !== OK) tally.reject(reason, bytes, start, end)
+  }
+
+  /** True = the frame was a plain trade or quote, and is accounted for. */
+  #decodeQuick(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    meta: FrameMeta,
+    out: TickBatch,
+    tally: DecodeTally,
+  ): boolean {
+    const quick = this.#quick
+    const found = quick.read(bytes, start, end, out)
+    if (found === QUICK.none) return false
+    if (quick.time < 0) {
+      this.#time.sec = meta.recvSec
+      this.#time.nsec = meta.recvNsec
+    } else if (!splitEpoch(quick.time, this.#time)) return false
+    const instrument = this.#resolve(bytes, quick.symbolStart, quick.symbolEnd)
+    if (instrument < 0) return false
+    if (found === QUICK.quote) {
+      this.#finish(out, KIND.quote, SIDE.none, instrument, meta, tally)
+      tally.accept(EVENT.quote, 1)
+      return true
+    }
+    writeNull(out.words, out.count * TICK_WORDS + WORD.p3)
+    const side = quick.buyerIsMaker ? SIDE.sell : SIDE.buy
+    this.#finish(out, KIND.trade, side, instrument, meta, tally)
+    tally.accept(EVENT.trade, 1)
+    return true
   }
 
   /** OK = the message is accounted for; otherwise the reason to reject it. */
@@ -94,8 +130,6 @@ export class BinanceDecoder implements Decoder {
     tally: DecodeTally,
   ): number {
     this.#text = bytes
-    this.#start = start
-    this.#end = end
     const brace = skipSpace(bytes, start, end)
     if (brace >= end || bytes[brace] !== OPEN_OBJECT) return this.#notAnObject(bytes, brace, end)
     const next = this.#outer.scan(bytes, brace, end)

@@ -47,12 +47,10 @@ export class InstrumentResolver {
     const venueLength = venueEnd - venueStart
     const symbolLength = symbolEnd - symbolStart
     if (venueLength === this.#lastVenueLength && symbolLength === this.#lastSymbolLength) {
-      let same = true
-      for (let i = 0; i < symbolLength && same; i++) {
-        same = last[venueLength + i] === symbol[symbolStart + i]
-      }
-      for (let i = 0; i < venueLength && same; i++) same = last[i] === venue[venueStart + i]
-      if (same) return this.#lastId
+      const isSame =
+        isEqual(last, venueLength, symbol, symbolStart, symbolLength) &&
+        isEqual(last, 0, venue, venueStart, venueLength)
+      if (isSame) return this.#lastId
     }
     if (symbolLength === 0 || venueLength === 0 || venueLength > VENUE_BYTES_MAX) return NO_SYMBOL
     if (symbolLength + venueLength > INSTRUMENT_NAME_BYTES_MAX) return NO_SYMBOL
@@ -95,6 +93,17 @@ export class InstrumentResolver {
     const canonicalBytes = Buffer.byteLength(canonical) + venueEnd - venueStart
     return canonicalBytes > INSTRUMENT_NAME_BYTES_MAX ? NO_SYMBOL : NO_ROOM
   }
+}
+
+function isEqual(
+  a: Uint8Array,
+  aStart: number,
+  b: Uint8Array,
+  bStart: number,
+  length: number,
+): boolean {
+  for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false
+  return true
 }
 
 /** No control characters, no blanks at the ends, nothing that had to stay escaped. */

@@ -29,6 +29,7 @@ import { BAD, NestedWalker, skipScalar, skipSpace } from './json-scan.ts'
 import { Unescaper } from './json-unescape.ts'
 import { F, FIELDS, KIND_OF_FIRST_TYPE, TYPE_BAR, TYPES } from './ndjson-names.ts'
 import { NdjsonPayload } from './ndjson-payload.ts'
+import { NdjsonQuick } from './ndjson-quick.ts'
 import { ObjectScan, VALUE } from './object-scan.ts'
 import { IGNORE, OK, REJECT } from './reason-index.ts'
 import { frameFlags, writeHead } from './tick-writer.ts'
@@ -41,6 +42,7 @@ export class NdjsonDecoder implements Decoder {
   readonly #resolver: InstrumentResolver
   readonly #scan = new ObjectScan(FIELDS)
   readonly #payload = new NdjsonPayload(this.#scan)
+  readonly #quick = new NdjsonQuick()
   readonly #walker = new NestedWalker()
   readonly #unescaper = new Unescaper()
   readonly #time = { sec: 0, nsec: 0 }
@@ -59,6 +61,11 @@ export class NdjsonDecoder implements Decoder {
   ): void {
     let lineStart = start
     do {
+      const quickEnd = this.#quickLine(bytes, lineStart, end, meta, out, tally)
+      if (quickEnd > 0) {
+        lineStart = quickEnd + 1
+        continue
+      }
       // A frame is whole lines; the last line's end may be left out. Bytes beyond are another's.
       let lineEnd = bytes.indexOf(NEWLINE, lineStart)
       if (lineEnd < 0 || lineEnd > end) lineEnd = end
@@ -66,6 +73,39 @@ export class NdjsonDecoder implements Decoder {
       if (reason !== OK) tally.reject(reason, bytes, lineStart, lineEnd)
       lineStart = lineEnd + 1
     } while (lineStart < end)
+  }
+
+  /** The end of the line, which was a plain trade or quote and is accounted for; else 0. */
+  #quickLine(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    meta: FrameMeta,
+    out: TickBatch,
+    tally: DecodeTally,
+  ): number {
+    const index = out.count
+    if (index === out.capacity) return 0
+    const quick = this.#quick
+    const next = quick.read(bytes, start, end, out)
+    if (next === 0 || (next < end && bytes[next] !== NEWLINE)) return 0
+    const instrument = this.#resolver.resolve(
+      bytes,
+      quick.venueStart,
+      quick.venueEnd,
+      bytes,
+      quick.symbolStart,
+      quick.symbolEnd,
+    )
+    if (instrument <= 0) return 0
+    const { kind, side, time } = quick
+    const flags = FLAG.LAST | frameFlags(meta)
+    writeHead(out, index, kind, side, instrument, flags, time.sec, time.nsec, meta)
+    tally.origins[2 * index] = start
+    tally.origins[2 * index + 1] = next
+    out.count = index + 1
+    tally.accept(kind - KIND_OF_FIRST_TYPE, 1)
+    return next
   }
 
   /** OK = the line is accounted for; otherwise the reason to reject it. */

@@ -1,0 +1,190 @@
+// hot path
+// Reading values one after the other in a single pass: what the quick ways of the decoders share.
+//
+// A quick way reads the plain form in which messages come almost always, and gives up at anything
+// else: the full decoder then reads the message from its beginning. So nothing here says why a value
+// is not plain; giving up is always right, taking what JSON.parse refuses never is. Plain means: no
+// white space, no escapes, ASCII numbers of few digits, no signs but of decimals.
+//
+// Each function begins at `at` and moves it behind what it has read; where it gives up, `at` has no
+// meaning. Reading past `end` is harmless (a caller compares `at` with it in the end) and bounded:
+// every loop stops at the first byte that does not belong.
+
+import { writeInteger, writeSplit } from '../tick/fixed-point.ts'
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const MINUS = 0x2d
+const POINT = 0x2e
+const ZERO = 0x30
+const COLON = 0x3a
+const BACKSLASH = 0x5c
+const SPACE = 0x20
+
+/** Digits of which a double holds every number. */
+const WHOLE_DIGITS_MAX = 15
+/** A split's low part has nine decimals; a whole part below this is in range at any scale. */
+const SPLIT_DECIMALS = 9
+const WHOLE_BELOW = 9_223_372_036
+const POW10: readonly number[] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
+
+export class ByteCursor {
+  bytes: Uint8Array = new Uint8Array(0)
+  at = 0
+  end = 0
+
+  begin(bytes: Uint8Array, at: number, end: number): void {
+    this.bytes = bytes
+    this.at = at
+    this.end = end
+  }
+
+  /** Is the next byte this one? Moves behind it only if it is. */
+  take(byte: number): boolean {
+    if (this.bytes[this.at] !== byte) return false
+    this.at++
+    return true
+  }
+
+  /** The text, as it stands in `text`. */
+  text(text: Uint8Array): boolean {
+    const { bytes, at } = this
+    for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false
+    this.at = at + text.length
+    return true
+  }
+
+  /** The one-letter key of a member, `"x":`; -1 for anything else. */
+  letterKey(): number {
+    const { bytes, at } = this
+    if (bytes[at] !== QUOTE || bytes[at + 2] !== QUOTE || bytes[at + 3] !== COLON) return -1
+    this.at = at + 4
+    return bytes[at + 1] as number
+  }
+
+  /** A JSON number of 1 … 15 digits and nothing else; -1 otherwise. */
+  whole(): number {
+    const { bytes, at } = this
+    let next = at
+    let value = 0
+    for (;;) {
+      const digit = (bytes[next] as number) - ZERO
+      if (!(digit >= 0 && digit <= 9)) break
+      value = value * 10 + digit
+      next++
+    }
+    const size = next - at
+    if (size === 0 || size > WHOLE_DIGITS_MAX) return -1
+    if (bytes[at] === ZERO && size > 1) return -1
+    const after = bytes[next] as number
+    if (after === POINT || (after | SPACE) === 0x65) return -1
+    this.at = next
+    return value
+  }
+
+  /** A JSON string that is a plain decimal, scaled, into words[index]. */
+  quotedDecimal(decimals: number, words: Int32Array, index: number): boolean {
+    if (!this.take(QUOTE) || !this.#decimal(decimals, words, index)) return false
+    return this.take(QUOTE)
+  }
+
+  /** A JSON string or number that is a plain decimal, scaled, into words[index]. */
+  decimal(decimals: number, words: Int32Array, index: number): boolean {
+    const { bytes, at } = this
+    if (bytes[at] === QUOTE) return this.quotedDecimal(decimals, words, index)
+    const first = bytes[at] === MINUS ? at + 1 : at
+    // JSON numbers have no leading zeros.
+    if (bytes[first] === ZERO && bytes[first + 1] !== POINT && this.#isDigit(first + 1)) {
+      return false
+    }
+    if (!this.#decimal(decimals, words, index)) return false
+    return ((bytes[this.at] as number) | SPACE) !== 0x65
+  }
+
+  #isDigit(at: number): boolean {
+    const digit = (this.bytes[at] as number) - ZERO
+    return digit >= 0 && digit <= 9
+  }
+
+  /** `-`? digits (`.` digits)?, scaled; ends at the first byte that does not belong. */
+  #decimal(decimals: number, words: Int32Array, index: number): boolean {
+    const { bytes } = this
+    let next = this.at
+    const isNegative = bytes[next] === MINUS
+    if (isNegative) next++
+    const first = next
+    let whole = 0
+    let digit = (bytes[next] as number) - ZERO
+    while (digit >= 0 && digit <= 9) {
+      whole = whole * 10 + digit
+      digit = (bytes[++next] as number) - ZERO
+    }
+    if (next === first || next - first > WHOLE_DIGITS_MAX || whole >= WHOLE_BELOW) return false
+    let fraction = 0
+    if (digit === POINT - ZERO) {
+      const point = next
+      digit = (bytes[++next] as number) - ZERO
+      while (digit >= 0 && digit <= 9) {
+        fraction = (Math.imul(fraction, 10) + digit) | 0
+        digit = (bytes[++next] as number) - ZERO
+      }
+      const places = next - point - 1
+      if (places === 0 || places > decimals) return false
+      fraction *= POW10[decimals - places] as number
+    }
+    this.at = next
+    if (decimals === SPLIT_DECIMALS) {
+      writeSplit(words, index, isNegative, whole, fraction)
+      return true
+    }
+    const unit = POW10[SPLIT_DECIMALS - decimals] as number
+    const a = Math.floor(whole / unit)
+    const b = (whole - a * unit) * (POW10[decimals] as number) + fraction
+    writeSplit(words, index, isNegative, a, b)
+    return true
+  }
+
+  /** A JSON string or number of 1 … 15 digits, as a whole number into words[index]. */
+  integer(words: Int32Array, index: number): boolean {
+    const isQuoted = this.take(QUOTE)
+    const value = this.whole()
+    if (value < 0 || (isQuoted && !this.take(QUOTE))) return false
+    writeInteger(words, index, value)
+    return true
+  }
+
+  /** A JSON string without escapes. Its text is bytes[at before + 1, at - 1). */
+  quoted(): boolean {
+    const { bytes, end } = this
+    let next = this.at + 1
+    if (bytes[next - 1] !== QUOTE) return false
+    for (; next < end; next++) {
+      const byte = bytes[next] as number
+      if (byte === QUOTE) {
+        this.at = next + 1
+        return true
+      }
+      if (byte < SPACE || byte === BACKSLASH) return false
+    }
+    return false
+  }
+
+  /** 1 = `true`, 0 = `false`, -1 = neither. */
+  boolean(): number {
+    const { bytes, at } = this
+    if (bytes[at] === 0x74) {
+      if (bytes[at + 1] !== 0x72 || bytes[at + 2] !== 0x75 || bytes[at + 3] !== 0x65) return -1
+      this.at = at + 4
+      return 1
+    }
+    if (bytes[at] !== 0x66 || bytes[at + 1] !== 0x61 || bytes[at + 2] !== 0x6c) return -1
+    if (bytes[at + 3] !== 0x73 || bytes[at + 4] !== 0x65) return -1
+    this.at = at + 5
+    return 0
+  }
+
+  /** The comma before the next member. */
+  comma(): boolean {
+    return this.take(COMMA)
+  }
+}
