@@ -4,6 +4,7 @@ import type { Bench } from './bench.ts'
 import { e2eBench } from './e2e.ts'
 import { journalBench } from './journal.ts'
 import { postgresCopyBench } from './postgres-copy.ts'
+import { redisBench } from './redis.ts'
 import { ringBench } from './ring.ts'
 
 /** `never`: each names its own sizes. */
@@ -12,4 +13,5 @@ export const BENCHES: readonly Bench<never>[] = [
   journalBench,
   e2eBench,
   postgresCopyBench,
+  redisBench,
 ]

@@ -27,6 +27,11 @@ export function cpuSecondsOf(pid: number): number {
   return readAll().find((stat) => stat.pid === pid)?.cpuSeconds ?? 0
 }
 
+/** Milliseconds that a process's main thread has run, from the scheduler: exact to microseconds. */
+export function runMsOfMainThread(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6
+}
+
 function readAll(): Stat[] {
   const stats: Stat[] = []
   for (const name of readdirSync('/proc')) {
