@@ -188,7 +188,7 @@ export class NdjsonDecoder implements Decoder {
     return parseTime(text, start, scan.ends[slot] as number, this.#time) ? OK : REJECT.bad_time
   }
 
-  /** Overwrites the receive time with the sender's, where there is one. False when it is no time. */
+  /** Overwrites the receive time with the sender's, if there is one. False when it is no time. */
   #keepReceiveTime(text: Uint8Array, out: TickBatch, index: number): boolean {
     const { types, starts, ends } = this.#scan
     if (types[F.tsRecv] === VALUE.absent) return true

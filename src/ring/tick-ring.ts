@@ -164,7 +164,7 @@ export class TickRingConsumer extends TickRing {
     this.#ringProducer()
   }
 
-  /** Wakes a producer that waits for room, once half the ring is free for us: not at each advance. */
+  /** Wakes a producer that waits for room, once half the ring is free: not at each advance. */
   #ringProducer(): void {
     if (this.#bell === undefined) return
     // Pairs with the store in #hasRoomAfterAsking(). Stale = the producer's second look finds room.

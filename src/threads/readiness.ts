@@ -1,8 +1,8 @@
 // Is the daemon ready, and what of each dependency? Read from shared memory by any thread.
 //
-// Ready = every agent runs and the journal takes records: ticks come in, become durable, are served. A database or
-// cache that is away does not make the daemon unready (ingest and feed go on): it shows as its own
-// dependency with its lag.
+// Ready = every agent runs and the journal takes records: ticks come in, become durable, are served.
+// A database or cache that is away does not make the daemon unready (ingest and feed go on): it
+// shows as its own dependency with its lag.
 
 import { SEQ_MAX } from '../limits.ts'
 import { POSITION } from '../pipeline.ts'
