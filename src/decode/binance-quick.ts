@@ -15,6 +15,9 @@ import { ByteCursor } from './byte-cursor.ts'
 const QUOTE = 0x22
 const CLOSE_OBJECT = 0x7d
 const OPEN_OBJECT = 0x7b
+/** A longer symbol is resolved anew each time. */
+const SYMBOL_BYTES_MAX = 64
+const TRADE_TEXT = new TextEncoder().encode('"trade"')
 const COMBINED_HEAD = new TextEncoder().encode('{"stream":')
 const COMBINED_DATA = new TextEncoder().encode(',"data":')
 
@@ -56,7 +59,12 @@ export class BinanceQuick {
   #aggregateId = 0
   #eventTime = -1
   #time = -1
-  /** The symbol is text[symbolStart, symbolEnd). */
+  /** The symbol that was resolved last, in its quotes, and its instrument. */
+  readonly #symbolText = new Uint8Array(SYMBOL_BYTES_MAX)
+  #symbolSize = 0
+  /** Instrument of the frame; 0 = the symbol, bytes[symbolStart, symbolEnd), is not resolved. */
+  instrument = 0
+  #lastInstrument = 0
   symbolStart = 0
   symbolEnd = 0
   /** trade: the buyer was resting. */
@@ -67,11 +75,22 @@ export class BinanceQuick {
     return this.#time >= 0 ? this.#time : this.#eventTime
   }
 
+  /** The symbol of the frame in hand is this instrument's: frames come in runs of one symbol. */
+  remember(instrument: number): void {
+    const size = this.symbolEnd - this.symbolStart + 2
+    if (size > SYMBOL_BYTES_MAX) return
+    const { bytes } = this.#cursor
+    for (let i = 0; i < size; i++) {
+      this.#symbolText[i] = bytes[this.symbolStart - 1 + i] as number
+    }
+    this.#symbolSize = size
+    this.#lastInstrument = instrument
+  }
+
   /** Reads the frame bytes[start, end); its payload into tick out.count, which has room. QUICK. */
   read(bytes: Uint8Array, start: number, end: number, out: TickBatch): number {
     const cursor = this.#cursor
     cursor.begin(bytes, start, end)
-    this.#seen = 0
     const isCombined = bytes[start + 2] === 0x73 && bytes[start + 3] === 0x74
     if (isCombined) {
       if (!cursor.text(COMBINED_HEAD) || !cursor.quoted()) return QUICK.none
@@ -85,11 +104,13 @@ export class BinanceQuick {
   }
 
   #members(cursor: ByteCursor, words: Int32Array, p0: number): boolean {
+    let seen = 0
     do {
-      const bit = this.#member(cursor, words, p0)
-      if (bit <= 0 || (this.#seen & bit) !== 0) return false
-      this.#seen |= bit
+      const bits = this.#member(cursor, words, p0)
+      if (bits === 0 || (seen & bits) !== 0) return false
+      seen |= bits
     } while (cursor.comma())
+    this.#seen = seen
     return cursor.take(CLOSE_OBJECT)
   }
 
@@ -97,6 +118,10 @@ export class BinanceQuick {
   #member(cursor: ByteCursor, words: Int32Array, p0: number): number {
     switch (cursor.letterKey()) {
       case 0x65: {
+        if (cursor.text(TRADE_TEXT)) {
+          this.#event = E.trade
+          return SEEN.e
+        }
         const start = cursor.at + 1
         if (!cursor.quoted()) return 0
         this.#event = EVENTS.find(cursor.bytes, start, cursor.at - 1)
@@ -109,6 +134,11 @@ export class BinanceQuick {
         this.#time = cursor.whole()
         return this.#time < 0 ? 0 : SEEN.T
       case 0x73:
+        if (this.#symbolSize > 0 && cursor.text(this.#symbolText, this.#symbolSize)) {
+          this.instrument = this.#lastInstrument
+          return SEEN.s
+        }
+        this.instrument = 0
         this.symbolStart = cursor.at + 1
         if (!cursor.quoted()) return 0
         this.symbolEnd = cursor.at - 1

@@ -106,8 +106,12 @@ export class BinanceDecoder implements Decoder {
       this.#time.sec = meta.recvSec
       this.#time.nsec = meta.recvNsec
     } else if (!splitEpoch(quick.time, this.#time)) return false
-    const instrument = this.#resolve(bytes, quick.symbolStart, quick.symbolEnd)
-    if (instrument < 0) return false
+    let { instrument } = quick
+    if (instrument === 0) {
+      instrument = this.#resolve(bytes, quick.symbolStart, quick.symbolEnd)
+      if (instrument < 0) return false
+      quick.remember(instrument)
+    }
     if (found === QUICK.quote) {
       this.#finish(out, KIND.quote, SIDE.none, instrument, meta, tally)
       tally.accept(EVENT.quote, 1)

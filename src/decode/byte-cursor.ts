@@ -46,11 +46,11 @@ export class ByteCursor {
     return true
   }
 
-  /** The text, as it stands in `text`. */
-  text(text: Uint8Array): boolean {
+  /** The first `size` bytes of `text`, as they stand there. */
+  text(text: Uint8Array, size = text.length): boolean {
     const { bytes, at } = this
-    for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false
-    this.at = at + text.length
+    for (let i = 0; i < size; i++) if (bytes[at + i] !== text[i]) return false
+    this.at = at + size
     return true
   }
 

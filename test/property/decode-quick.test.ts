@@ -1,0 +1,55 @@
+// The quick ways of the decoders against the full one: the same records, counts and reasons for
+// any frame. White space before a message makes the quick way give up, and changes nothing else.
+
+import t from 'tap'
+import type { FrameFormatName } from '../../src/ring/frame-format.ts'
+import { DecodeRig } from '../support/decode-rig.ts'
+import { HostileFrames } from '../support/hostile-frames.ts'
+
+const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 32)
+const FRAMES = 20_000
+const NEWLINE = 0x0a
+t.comment(`TICKD_SEED=${seed}`)
+
+/** The frame with a blank before each of its messages. */
+function slow(format: FrameFormatName, frame: Uint8Array): Uint8Array {
+  const blank = Buffer.from(' ')
+  if (format !== 'ndjson') return Buffer.concat([blank, frame])
+  const parts: Uint8Array[] = [blank]
+  for (let start = 0, at = 0; at <= frame.length; at++) {
+    if (at < frame.length && frame[at] !== NEWLINE) continue
+    parts.push(frame.subarray(start, at + 1))
+    if (at + 1 < frame.length) parts.push(blank)
+    start = at + 1
+  }
+  return Buffer.concat(parts)
+}
+
+for (const format of ['binance', 'binanceUsdm', 'ndjson'] as const) {
+  t.test(`${format}: quick and full agree on every frame`, async (t) => {
+    const options = { instrumentsMax: 64, batchCapacity: 8 }
+    const [quick, full] = [new DecodeRig(format, options), new DecodeRig(format, options)]
+    const frames = new HostileFrames(format, seed)
+    let wrong = ''
+    let recordCount = 0
+    for (let i = 0; i < FRAMES && wrong === ''; i++) {
+      const frame = frames.next()
+      quick.sendRaw(frame)
+      full.sendRaw(slow(format, frame))
+      const size = quick.batch.count * 64
+      recordCount += quick.batch.count
+      const same =
+        quick.batch.count === full.batch.count &&
+        Buffer.compare(quick.batch.bytes.subarray(0, size), full.batch.bytes.subarray(0, size)) ===
+          0
+      if (!same || JSON.stringify(quick.counts) !== JSON.stringify(full.counts)) {
+        wrong = `frame ${i}: ${JSON.stringify(Buffer.from(frame).toString('latin1'))}`
+      }
+      quick.rejects.length = 0
+      full.rejects.length = 0
+    }
+    t.equal(wrong, '')
+    t.ok(recordCount > FRAMES / 20, 'enough of them had records')
+    t.same(quick.counts, full.counts)
+  })
+}
