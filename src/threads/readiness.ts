@@ -1,6 +1,6 @@
 // Is the daemon ready, and what of each dependency? Read from shared memory by any thread.
 //
-// Ready = every agent runs and the journal takes records: ticks come in, become durable, are served.
+// Ready = every agent runs and the journal takes records: ticks come in, become durable, go out.
 // A database or cache that is away does not make the daemon unready (ingest and feed go on): it
 // shows as its own dependency with its lag.
 

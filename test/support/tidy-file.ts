@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
-import { extname, join, matchesGlob, relative, resolve, sep } from 'node:path'
+import { extname, join, matchesGlob, resolve } from 'node:path'
 import { type Comment, type Node, parse } from 'acorn'
 
 export const ROOT = resolve(import.meta.dirname, '../..')
@@ -64,11 +64,16 @@ export function gitNames(): string[] | undefined {
 export function walkedNames(): string[] {
   const ignored = readFileSync(resolve(ROOT, '.gitignore'), 'utf8').split('\n')
   const exclude = ['.git', ...ignored.map((line) => line.replace(/\/$/, ''))]
-  const isHidden = (name: string) => exclude.some((each) => matchesGlob(name, each))
-  return readdirSync(ROOT, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
-    .filter((name) => !name.split(sep).some(isHidden))
+  const isIgnored = (name: string) => exclude.some((each) => matchesGlob(name, each))
+  // What is ignored is not even entered: other tests make and remove files there meanwhile.
+  const names = (directory: string): string[] =>
+    readdirSync(resolve(ROOT, directory), { withFileTypes: true })
+      .filter(({ name }) => !isIgnored(name))
+      .flatMap((entry) => {
+        const path = join(directory, entry.name)
+        return entry.isDirectory() ? names(path) : entry.isFile() ? [path] : []
+      })
+  return names('')
 }
 
 function isText(name: string): boolean {
