@@ -2,9 +2,9 @@
 // Reading values one after the other in a single pass: what the quick ways of the decoders share.
 //
 // A quick way reads the plain form in which messages come almost always, and gives up at anything
-// else: the full decoder then reads the message from its beginning. So nothing here says why a value
-// is not plain; giving up is always right, taking what JSON.parse refuses never is. Plain means: no
-// white space, no escapes, ASCII numbers of few digits, no signs but of decimals.
+// else: the full decoder then reads the message from its beginning. So nothing here says why a
+// value is not plain; giving up is always right, taking what JSON.parse refuses never is. Plain
+// means: no white space, no escapes, ASCII numbers of few digits, no signs but of decimals.
 //
 // Each function begins at `at` and moves it behind what it has read; where it gives up, `at` has no
 // meaning. Reading past `end` is harmless (a caller compares `at` with it in the end) and bounded:

@@ -9,15 +9,15 @@ const PERPETUAL = 'PERP'
 const DELIVERY = /^([A-Z0-9]+)_(\d{6})$/
 const DELIVERY_DATE = /^\d{6}$/
 
-/**
- * Quote assets of binance.com. Without the fiat dollar's namesakes of Binance.US: 'DOTUSD' would
- * be DO-TUSD. USD itself is last in length, so that it only takes what no longer suffix takes.
- */
+/** Quote assets of binance.com, where dollars are stablecoins. */
 const BINANCE_QUOTES = longestFirst(
   'USDT USDC FDUSD TUSD BUSD USDP USDS USD1 USD BTC ETH BNB XRP TRX DOGE DOT SOL DAI VAI PAX EUR ' +
     'EURI AEUR GBP TRY BRL AUD RUB UAH IDRT BIDR BVND NGN ZAR PLN RON ARS JPY MXN CZK COP KZT IDR',
 )
-/** Quote assets of Binance.US, where dollars are dollars ('BNBUSD' is not BN-BUSD). */
+/**
+ * Quote assets of Binance.US, where dollars are dollars. Without TUSD and BUSD: 'DOTUSD' and
+ * 'BNBUSD' are DOT-USD and BNB-USD.
+ */
 const BINANCE_US_QUOTES = longestFirst('USDT USDC USD BTC ETH BNB DAI SOL')
 /** Margin assets of Binance USD-M futures. */
 const BINANCE_USDM_QUOTES = longestFirst('USDT USDC BUSD BTC')
