@@ -21,8 +21,8 @@ export const RECEIPTS_OUTSTANDING_MAX = 2048
 
 /** Ticks that one frame may become: 2 x 5,000 levels of a full snapshot fit, with a margin. */
 export const BATCH_TICKS_MAX = 16_384
-/** Tick ring of a shard: 4 MiB; at 1 M ticks/s about 65 ms of slack for the journal. */
-export const TICK_RING_TICKS = 65_536
+/** Tick ring of a shard: 16 MiB; at 1 M ticks/s a quarter of a second of slack for its readers. */
+export const TICK_RING_TICKS = 262_144
 /** Gating consumers a tick ring has room for (journal, aggregate, and two to come). */
 export const TICK_RING_CONSUMERS_MAX = 4
 
@@ -102,6 +102,15 @@ export const HISTORY_QUERY_MS_MAX = 10_000
 export const HISTORY_RANGE_MS = 3_600_000
 /** Rows of an HTTP answer when the client does not say. */
 export const HTTP_ROWS = 100
+
+/** Connections of the admin listener at once. */
+export const ADMIN_CONNECTIONS_MAX = 64
+/** A profile's longest time: at a stack a millisecond its text is about 3 MB. */
+export const PROFILE_SECONDS_MAX = 120
+/** Events kept of one trace, about 200 bytes each as text; further ones are counted. */
+export const PROFILE_TRACE_EVENTS_MAX = 500_000
+/** A thread answers its inspector between two JavaScript instructions: within its longest fsync. */
+export const INSPECTOR_ANSWER_MS_MAX = 15_000
 
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64
