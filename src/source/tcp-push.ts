@@ -100,10 +100,6 @@ export class TcpPushSource implements Source {
     const address = this.#server.address()
     assert(address !== null && typeof address === 'object', 'a TCP listener has an address')
     this.#address = `${host}:${address.port}`
-    this.#log.info(
-      { source: this.name, address: this.#address, format: this.#config.format },
-      'listening',
-    )
   }
 
   doWork(): number {
