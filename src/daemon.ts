@@ -15,12 +15,14 @@ import { StateLock } from './config/state-lock.ts'
 import { TickdError } from './errors.ts'
 import { openJournal } from './journal/recovery.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
+import { AdminListener } from './ops/admin.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
+import { Profiler } from './ops/profiling/profiler.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
-import { planThreads } from './threads/plan.ts'
+import { planThreads, type ThreadPlan } from './threads/plan.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, type ShardStart, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -39,6 +41,7 @@ export class Daemon {
   #postgres: PostgresServer | undefined
   #redis: RedisServer | undefined
   #supervisor: Supervisor | undefined
+  #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
 
   constructor(config: Config) {
@@ -79,6 +82,7 @@ export class Daemon {
     clearInterval(this.#status)
     const startedMs = performance.now()
     if (this.#supervisor !== undefined) this.#log.info({}, 'stopping: draining in order')
+    await this.#admin?.stop()
     const late = (await this.#supervisor?.stop(this.#config.drain_ms)) ?? []
     if (late.length > 0) this.#log.error({ late }, 'not drained in time')
     await this.#redis?.stop()
@@ -96,6 +100,8 @@ export class Daemon {
     const wanted: [option: string, host: string, port: number][] = [
       ['serve.listen', this.#config.serve.listen.host, this.#config.serve.listen.port],
     ]
+    const { admin } = this.#config
+    if (admin.enabled) wanted.push(['admin.listen', admin.listen.host, admin.listen.port])
     for (const source of this.#config.sources) {
       if (source.type !== 'tcp') continue
       wanted.push([`sources: ${source.name}: listen`, source.listen.host, source.listen.port])
@@ -129,13 +135,28 @@ export class Daemon {
       memory,
       log: this.#log,
       onFatal: (error) => this.#fatal.reject(error),
-      onListening: (name, address) => {
-        this.#listeners.set(name, address)
-        this.#log.info({ name, address }, 'listening')
-      },
+      onListening: (name, address) => this.#onListening(name, address),
     })
     await this.#supervisor.start()
+    if (this.#config.admin.enabled) await this.#startAdmin(threads)
     if (this.#logFormat === 'text') this.#startStatus(shared)
+  }
+
+  async #startAdmin(threads: readonly ThreadPlan[]): Promise<void> {
+    const targets = threads.map(({ name, agents, blocking }) => ({
+      name,
+      roles: agents.map(({ roleName }) => roleName),
+      waits: blocking ? ('blocking' as const) : ('event-loop' as const),
+    }))
+    const profiler = new Profiler(targets)
+    const { listen } = this.#config.admin
+    this.#admin = new AdminListener({ listen, profiler, log: this.#log })
+    this.#onListening('admin', `http://${await this.#admin.start()}`)
+  }
+
+  #onListening(name: string, address: string): void {
+    this.#listeners.set(name, address)
+    this.#log.info({ name, address }, 'listening')
   }
 
   #announce(runtime: Runtime): void {

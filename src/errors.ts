@@ -22,6 +22,8 @@ export const ERROR_CODES = [
   'JOURNAL_IO', // reading or writing the journal failed; never retried as if nothing happened
   'CAPTURE_INVALID', // a capture file is not in the format that was named
   'AGENT_FAILED', // an agent crashed more often than the supervisor tolerates
+  'PROFILE_BUSY', // a profile of that thread is being taken
+  'PROFILE_FAILED', // a thread ended or did not answer while it was profiled
   'VENUE_REFUSED', // a venue refused the connection or a subscription
   'IO', // another system call failed; `cause` has the errno
 ] as const

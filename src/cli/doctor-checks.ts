@@ -158,6 +158,7 @@ async function checkRedisStore({ redis }: Config): Promise<Result> {
 
 async function checkPorts(config: Config): Promise<Result> {
   const listeners = [{ name: 'serve.listen', ...config.serve.listen }]
+  if (config.admin.enabled) listeners.push({ name: 'admin.listen', ...config.admin.listen })
   for (const source of config.sources) {
     if (source.type === 'tcp') listeners.push({ name: `source ${source.name}`, ...source.listen })
   }

@@ -55,6 +55,8 @@ interface Listener {
 
 function listenerProblems(config: Config): Problem[] {
   const listeners: Listener[] = [{ path: ['serve', 'listen', 'port'], ...config.serve.listen }]
+  const { admin } = config
+  if (admin.enabled) listeners.push({ path: ['admin', 'listen', 'port'], ...admin.listen })
   for (const [index, source] of config.sources.entries()) {
     if (source.type === 'tcp') {
       listeners.push({ path: ['sources', index, 'listen', 'port'], ...source.listen })

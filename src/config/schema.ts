@@ -214,6 +214,13 @@ const serve = z
   })
   .prefault({})
 
+const admin = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Profiles over HTTP; nothing is paid until asked.'),
+    listen: listen(8079).describe('Address of its own. It has no accounts: keep it on loopback.'),
+  })
+  .prefault({})
+
 const validate = z
   .strictObject({
     price_max: z
@@ -311,6 +318,7 @@ export const configSchema = z.strictObject({
   postgres: postgres.describe('The store of history.'),
   redis: redis.describe('The store of latest values.'),
   serve: serve.describe('WebSocket feed and HTTP.'),
+  admin: admin.describe('The listener for profiling; see docs/profiling.md.'),
   capture: capture.describe('Raw capture of sources.'),
 })
 

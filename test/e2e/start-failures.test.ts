@@ -28,10 +28,12 @@ function errorLines(stderr: string): string[] {
 }
 
 function run(name: string, settings: string[]): { status: number | null; stderr: string } {
-  const all = [`state_dir=${join(workDir, name)}`, 'serve.listen.port=0', ...settings]
+  const all = [`state_dir=${join(workDir, name)}`, ...PORTS, ...settings]
   return tickd(['run', ...all.flatMap((setting) => ['--set', setting])])
 }
 
+/** Any free ones: another daemon may run on this machine. */
+const PORTS = ['serve.listen.port=0', 'admin.listen.port=0']
 const SYNTHETIC = 'sources=[{name: s, type: synthetic}]'
 
 t.setTimeout(300_000)

@@ -72,7 +72,8 @@ export class DaemonProcess {
   /** Starts the daemon and does not wait. */
   static spawn(options: DaemonOptions = {}): DaemonProcess {
     const stateDir = options.stateDir ?? makeStateDir()
-    const config = { state_dir: stateDir, serve: { listen: { port: 0 } }, ...options.config }
+    const listen = { listen: { port: 0 } }
+    const config = { state_dir: stateDir, serve: listen, admin: listen, ...options.config }
     const settings = Object.entries(config).flatMap(([key, value]) => [
       '--set',
       `${key}=${stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()}`,
