@@ -2,6 +2,7 @@
 
 import type { Bench } from './bench.ts'
 import { e2eBench } from './e2e.ts'
+import { fanoutBench } from './fanout.ts'
 import { journalBench } from './journal.ts'
 import { postgresCopyBench } from './postgres-copy.ts'
 import { redisBench } from './redis.ts'
@@ -14,4 +15,5 @@ export const BENCHES: readonly Bench<never>[] = [
   e2eBench,
   postgresCopyBench,
   redisBench,
+  fanoutBench,
 ]
