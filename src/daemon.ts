@@ -18,6 +18,8 @@ import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
 import { AdminListener } from './ops/admin.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
+import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
+import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
@@ -43,6 +45,7 @@ export class Daemon {
   #supervisor: Supervisor | undefined
   #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
+  #meter: NodeJS.Timeout | undefined
 
   constructor(config: Config) {
     this.#config = config
@@ -80,6 +83,7 @@ export class Daemon {
   /** Stops what was started, in order. Returns the roles that could not be drained in time. */
   async stop(): Promise<string[]> {
     clearInterval(this.#status)
+    clearInterval(this.#meter)
     const startedMs = performance.now()
     if (this.#supervisor !== undefined) this.#log.info({}, 'stopping: draining in order')
     await this.#admin?.stop()
@@ -138,8 +142,16 @@ export class Daemon {
       onListening: (name, address) => this.#onListening(name, address),
     })
     await this.#supervisor.start()
+    this.#startMeter(shared)
     if (this.#config.admin.enabled) await this.#startAdmin(threads)
     if (this.#logFormat === 'text') this.#startStatus(shared)
+  }
+
+  /** The workers meter themselves in their loops; main has no loop of its own. */
+  #startMeter(shared: Shared): void {
+    const counters = shared.counters('thread', MAIN_THREAD.name)
+    const meter = new ThreadMeter(counters, { blocking: false, nowMs: performance.now() })
+    this.#meter = setInterval(() => meter.turn(performance.now()), METER_MS)
   }
 
   async #startAdmin(threads: readonly ThreadPlan[]): Promise<void> {

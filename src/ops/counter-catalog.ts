@@ -1,7 +1,8 @@
 // The one list of counters and gauges: which sets exist, what is in them, and what each means.
 //
 // `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
-// `source` and `decode` exist once a source; the others once an agent.
+// `source` and `decode` exist once a source, `thread` once a thread, rings’ once a ring; the
+// others once an agent.
 
 import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
 
@@ -114,6 +115,31 @@ export const COUNTER_CATALOG = {
     protocol_errors: counter('Error messages sent to subscribers'),
     http_requests: counter('HTTP requests'),
     http_errors: counter('HTTP responses with status 4xx or 5xx'),
+  },
+  thread: {
+    starts: counter('Times the thread was started; more than one: it had died'),
+    busy_seconds: counter('Time neither asleep nor waiting in the event loop'),
+    idle_seconds: counter('Time asleep, or waiting in the event loop'),
+    utilization: gauge('Share of the last second that was busy (event-loop utilisation)'),
+    gc_pauses: counter('Collections of garbage'),
+    gc_seconds: counter('Time in collections'),
+    gc_seconds_max: gauge('Longest collection since the daemon started'),
+    heap_used_bytes: gauge('Size of the JavaScript heap in use'),
+  },
+  agent: {
+    duty_cycles: counter('Duty cycles that did work'),
+    duty_seconds: counter('Time in duty cycles that did work'),
+    duty_seconds_max: gauge('Longest duty cycle since the daemon started'),
+    duty_long: counter('Duty cycles of more than 10 ms'),
+    restarts: counter('Times the agent failed and was made anew'),
+  },
+  frame_ring: {
+    fill_bytes: gauge('Bytes that decode has not released'),
+    capacity_bytes: gauge('Bytes that the ring holds'),
+  },
+  tick_ring: {
+    lag_records: gauge('Records that the consumer has not released'),
+    capacity_records: gauge('Records that the ring holds'),
   },
 } as const satisfies Record<string, Record<string, CounterDescription>>
 

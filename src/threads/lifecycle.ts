@@ -24,7 +24,7 @@ export const STATE_NAMES = ['new', 'starting', 'running', 'drained', 'closed', '
 export const KEEP_ALIVE_MS = 2 ** 30
 
 const WORDS = CACHE_ISOLATION_BYTES / 4
-const WORD = Object.freeze({ command: 0, state: 1, heartbeat: 2, restarts: 3, dutyUsMax: 4 })
+const WORD = Object.freeze({ command: 0, state: 1, heartbeat: 2, restarts: 3 })
 
 export class Lifecycle {
   readonly #words: Int32Array
@@ -82,18 +82,6 @@ export class Lifecycle {
   countRestart(): number {
     // Single writer; atomic so that a successor thread goes on counting.
     return Atomics.add(this.#words, this.#at + WORD.restarts, 1) + 1
-  }
-
-  get dutyUsMax(): number {
-    // A gauge.
-    return Atomics.load(this.#words, this.#at + WORD.dutyUsMax)
-  }
-
-  /** Notes the length of a duty cycle, in microseconds. */
-  noteDuty(dutyUs: number): void {
-    const at = this.#at + WORD.dutyUsMax
-    // Single writer: compare and store need not be one step.
-    if (dutyUs > (this.#words[at] as number)) this.#words[at] = dutyUs
   }
 
   /** Waits until the state is one of `states`, or `timeoutMs` has passed; returns the state. */

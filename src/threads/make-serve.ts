@@ -1,7 +1,6 @@
 // The serve agent, from the shared memory.
 
 import type { Log } from '../ops/log.ts'
-import type { MetricSource } from '../ops/metrics.ts'
 import { POSITION } from '../pipeline.ts'
 import { TickRingLapper } from '../ring/tick-ring.ts'
 import { ServeAgent } from '../serve/agent.ts'
@@ -9,9 +8,9 @@ import { type History, PostgresHistory } from '../serve/http/history.ts'
 import type { PushSource } from '../serve/http/push.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { metricSources } from './metrics.ts'
 import { readiness } from './readiness.ts'
 import type { Runtime } from './runtime.ts'
-import type { Shared } from './shared-memory.ts'
 
 export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
   const { runtime, shared, threads, clock, announce } = factory.options
@@ -51,12 +50,4 @@ function openHistory(runtime: Runtime, log: Log): History | undefined {
   if (runtime.postgresUrl === '') return undefined
   const { schema, connect_timeout_ms: connectTimeoutMs } = runtime.config.postgres
   return new PostgresHistory({ url: runtime.postgresUrl, schema, connectTimeoutMs, log })
-}
-
-function metricSources(shared: Shared): MetricSource[] {
-  return shared.memory.counterBlocks.map(({ set, labels }) => ({
-    set,
-    labels,
-    counters: shared.counters(set, Object.values(labels)[0] ?? ''),
-  }))
 }

@@ -9,7 +9,11 @@
 
 import type { Clock } from '../clock.ts'
 import { errorText } from '../errors.ts'
+import { type CounterName, counterNames } from '../ops/counter-catalog.ts'
+import { CounterSet } from '../ops/counters.ts'
 import type { Log } from '../ops/log.ts'
+import { DutyMeter } from '../ops/profiling/duty-meter.ts'
+import type { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { type Agent, IDLE_MS_MAX } from './agent.ts'
 import { COMMAND, KEEP_ALIVE_MS, type Lifecycle, STATE } from './lifecycle.ts'
@@ -20,13 +24,21 @@ const RECOVERED_MS = 30_000
 const BACKOFF_FIRST_MS = 50
 const BACKOFF_MS_MAX = 5000
 /** A duty cycle longer than this is said once per occurrence at debug level. */
-const DUTY_LONG_MS = 250
+const DUTY_SAID_MS = 250
 
-/** An agent's place in a runner: how to make it, and what has become of it. */
-interface Seat {
+/** What a runner needs to know of an agent. */
+export interface SeatOptions {
   readonly roleName: string
   readonly make: () => Agent
   readonly lifecycle: Lifecycle
+  /** Where its duty cycles and restarts are counted; not at all when not given. */
+  readonly counters?: CounterSet<CounterName<'agent'>>
+}
+
+/** An agent's place in a runner: how to make it, and what has become of it. */
+interface Seat extends SeatOptions {
+  readonly counters: CounterSet<CounterName<'agent'>>
+  readonly duty: DutyMeter
   agent: Agent | undefined
   /** True while an asynchronous start or close is under way. */
   busy: boolean
@@ -36,7 +48,7 @@ interface Seat {
 }
 
 export interface RunnerOptions {
-  readonly seats: readonly { roleName: string; make: () => Agent; lifecycle: Lifecycle }[]
+  readonly seats: readonly SeatOptions[]
   readonly clock: Clock
   readonly log: Log
   readonly bell: Doorbell
@@ -53,8 +65,10 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options
-    this.#seats = options.seats.map((seat) => ({
+    this.#seats = options.seats.map(({ counters = agentCounters(), ...seat }) => ({
       ...seat,
+      counters,
+      duty: new DutyMeter(counters),
       agent: undefined,
       busy: false,
       failures: 0,
@@ -88,20 +102,21 @@ export class Runner {
     return idleMs
   }
 
-  /** Runs until all agents are closed. */
-  async run(): Promise<void> {
+  /** Runs until all agents are closed. `meter` is told how the thread spends its time. */
+  async run(meter?: ThreadMeter): Promise<void> {
     // A pending waitAsync does not keep the event loop alive: a timer must.
     const keepAlive = setInterval(() => {}, KEEP_ALIVE_MS)
     try {
-      await this.#loop()
+      await this.#loop(meter)
     } finally {
       clearInterval(keepAlive)
     }
   }
 
-  async #loop(): Promise<void> {
-    const { bell, blocking } = this.#options
+  async #loop(meter: ThreadMeter | undefined): Promise<void> {
+    const { bell, blocking, clock } = this.#options
     while (!this.finished) {
+      meter?.turn(clock.monoMs())
       if (this.turn() > 0) {
         if (!blocking) await nextTurn()
         continue
@@ -114,8 +129,11 @@ export class Runner {
       // The second look: whatever was published before prepare() is seen here.
       if (this.turn() === 0) {
         const idleMs = this.idleMsMax()
-        if (blocking) bell.wait(idleMs)
-        else await bell.waitAsync(idleMs)
+        if (blocking) {
+          const asleepMs = clock.monoMs()
+          bell.wait(idleMs)
+          meter?.slept(clock.monoMs() - asleepMs)
+        } else await bell.waitAsync(idleMs)
       }
       bell.wake()
     }
@@ -156,11 +174,11 @@ export class Runner {
       seat.lifecycle.beat()
       const dutyMs = clock.monoMs() - beganMs
       if (work > 0) {
-        seat.lifecycle.noteDuty(Math.round(dutyMs * 1000))
+        seat.duty.note(dutyMs)
         // Progress: a poison frame that was isolated is no reason to give the agent up.
         seat.failures = 0
       }
-      if (dutyMs > DUTY_LONG_MS) log.debug({ role: seat.roleName, dutyMs }, 'long duty cycle')
+      if (dutyMs > DUTY_SAID_MS) log.debug({ role: seat.roleName, dutyMs }, 'long duty cycle')
       return work
     } catch (error) {
       this.#crash(seat, error)
@@ -196,6 +214,7 @@ export class Runner {
     seat.failedAtMs = nowMs
     seat.retryAtMs = nowMs + Math.min(BACKOFF_FIRST_MS * 2 ** (seat.failures - 1), BACKOFF_MS_MAX)
     const restarts = seat.lifecycle.countRestart()
+    seat.counters.add('restarts')
     const stack = error instanceof Error ? error.stack : undefined
     log.error(
       { role: seat.roleName, restarts, error: errorText(error), stack },
@@ -233,6 +252,10 @@ export class Runner {
     })
     this.#pending.add(done)
   }
+}
+
+function agentCounters(): CounterSet<CounterName<'agent'>> {
+  return new CounterSet(counterNames('agent'))
 }
 
 function nextTurn(): Promise<void> {

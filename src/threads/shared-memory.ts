@@ -14,6 +14,7 @@ import {
 } from '../limits.ts'
 import { type CounterName, type CounterSetName, counterNames } from '../ops/counter-catalog.ts'
 import { CounterSet } from '../ops/counters.ts'
+import { MAIN_THREAD } from '../ops/profiling/thread-target.ts'
 import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { frameRingBytes } from '../ring/frame-ring-layout.ts'
@@ -63,7 +64,7 @@ export function createSharedMemory(
   starts: readonly ShardStart[],
 ): SharedMemory {
   const agentCount = threads.reduce((sum, thread) => sum + thread.agents.length, 0)
-  const { blocks, size } = layOutCounters(config)
+  const { blocks, size } = layOutCounters(config, threads)
   return {
     bells: new SharedArrayBuffer(Doorbell.bytes(threads.length)),
     lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount)),
@@ -96,7 +97,10 @@ function createShard(start: ShardStart): ShardMemory {
 }
 
 /** One block a set and label; each begins on lines of its own, as each has its own writer. */
-function layOutCounters(config: Config): { blocks: CounterBlock[]; size: number } {
+function layOutCounters(
+  config: Config,
+  threads: readonly ThreadPlan[],
+): { blocks: CounterBlock[]; size: number } {
   const blocks: CounterBlock[] = []
   let size = 0
   const place = (set: CounterSetName, labels: Record<string, string>) => {
@@ -113,6 +117,11 @@ function layOutCounters(config: Config): { blocks: CounterBlock[]; size: number 
     place('dead_letters', labels)
     place('journal', labels)
     place('postgres', labels)
+  }
+  place('thread', { thread: MAIN_THREAD.name })
+  for (const { name, agents } of threads) {
+    place('thread', { thread: name })
+    for (const { roleName } of agents) place('agent', { role: roleName })
   }
   place('aggregate', {})
   place('redis', {})
@@ -145,7 +154,7 @@ export class Shared {
     return new Doorbell(this.memory.bells, thread.bell)
   }
 
-  /** The counters of a set; `label` is its source's name or its shard, '' where there is one. */
+  /** The counters of a set; `label` is its source, shard, thread or role; '' where there is one. */
   counters<Set extends CounterSetName>(set: Set, label = ''): CounterSet<CounterName<Set>> {
     const block = this.memory.counterBlocks.find(
       (candidate) => candidate.set === set && (Object.values(candidate.labels)[0] ?? '') === label,

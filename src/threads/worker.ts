@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../clock.ts'
 import { errorText, TickdError } from '../errors.ts'
 import { createLog } from '../ops/log.ts'
+import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
 import { AgentFactory } from './agents.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -21,6 +22,12 @@ const log = createLog(thread.name, runtime.config.log.level, runtime.logFormat)
 const instrumentLog = new InstrumentLog(runtime.paths.instruments)
 const shared = new Shared(memory, instrumentLog.append)
 const bell = shared.bell(thread)
+const clock = new SystemClock()
+const { blocking } = thread
+const meter = new ThreadMeter(shared.counters('thread', thread.name), {
+  blocking,
+  nowMs: clock.monoMs(),
+})
 const factory = new AgentFactory({
   runtime,
   shared,
@@ -36,11 +43,12 @@ const runner = new Runner({
     roleName: agent.roleName,
     make: () => factory.make(agent),
     lifecycle: new Lifecycle(memory.lifecycle, agent.slot),
+    counters: shared.counters('agent', agent.roleName),
   })),
-  clock: new SystemClock(),
+  clock,
   log,
   bell,
-  blocking: thread.blocking,
+  blocking,
   onStartFailure: (roleName, error) => {
     const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
     const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined
@@ -48,6 +56,6 @@ const runner = new Runner({
   },
 })
 
-await runner.run()
+await runner.run(meter)
 instrumentLog.close()
 parentPort?.close()

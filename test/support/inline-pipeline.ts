@@ -68,6 +68,7 @@ export class InlinePipeline {
         roleName: plan.roleName,
         make: () => factory.make(plan),
         lifecycle,
+        counters: this.shared.counters('agent', plan.roleName),
       })),
       clock,
       log: silentLog,

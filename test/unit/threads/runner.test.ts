@@ -1,5 +1,7 @@
 import t from 'tap'
 import { SimulatedClock } from '../../../src/clock.ts'
+import { counterNames } from '../../../src/ops/counter-catalog.ts'
+import { CounterSet } from '../../../src/ops/counters.ts'
 import { silentLog } from '../../../src/ops/log.ts'
 import { Doorbell } from '../../../src/ring/doorbell.ts'
 import { type Agent, IDLE_MS_MAX } from '../../../src/threads/agent.ts'
@@ -49,16 +51,19 @@ function setUp(script: ScriptedAgent['script']) {
   const calls: string[] = []
   const clock = new SimulatedClock()
   const lifecycle = new Lifecycle(new SharedArrayBuffer(Lifecycle.bytes(1)), 0)
+  const counters = new CounterSet(counterNames('agent'))
   const startFailures: unknown[] = []
   const runner = new Runner({
-    seats: [{ roleName: 'scripted', make: () => new ScriptedAgent(calls, script), lifecycle }],
+    seats: [
+      { roleName: 'scripted', make: () => new ScriptedAgent(calls, script), lifecycle, counters },
+    ],
     clock,
     log: silentLog,
     bell: new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0),
     blocking: true,
     onStartFailure: (_, error) => startFailures.push(error),
   })
-  return { calls, clock, lifecycle, runner, startFailures }
+  return { calls, clock, lifecycle, counters, runner, startFailures }
 }
 
 t.test('an agent rests until it is told to run, drains when told, and closes once', async (t) => {
@@ -133,17 +138,19 @@ t.test('close on an agent that never ran ends it without starting it', async (t)
   t.same(calls, [])
 })
 
-t.test('each duty cycle beats, and the longest is remembered', async (t) => {
-  const { lifecycle, runner } = setUp({ work: 1, drained: true })
+t.test('each duty cycle beats, and those that did work are counted', async (t) => {
+  const script = { work: 1, drained: true }
+  const { lifecycle, counters, runner } = setUp(script)
   lifecycle.command = COMMAND.run
   runner.turn()
   const before = lifecycle.heartbeat
   runner.turn()
   runner.turn()
   t.equal(lifecycle.heartbeat, before + 2)
-  lifecycle.noteDuty(70)
-  lifecycle.noteDuty(30)
-  t.equal(lifecycle.dutyUsMax, 70)
+  t.equal(counters.get('duty_cycles'), 2)
+  script.work = 0
+  runner.turn()
+  t.equal(counters.get('duty_cycles'), 2, 'not the idle ones')
 })
 
 t.test('the supervisor waits for a state, and not longer than its deadline', async (t) => {
