@@ -4,6 +4,7 @@ import type { Bench } from './bench.ts'
 import { e2eBench } from './e2e.ts'
 import { fanoutBench } from './fanout.ts'
 import { journalBench } from './journal.ts'
+import { latencyBench } from './latency.ts'
 import { postgresCopyBench } from './postgres-copy.ts'
 import { redisBench } from './redis.ts'
 import { ringBench } from './ring.ts'
@@ -16,4 +17,5 @@ export const BENCHES: readonly Bench<never>[] = [
   postgresCopyBench,
   redisBench,
   fanoutBench,
+  latencyBench,
 ]

@@ -107,6 +107,7 @@ async function runCase(options: BenchOptions<Size>, frameTicks: number): Promise
     }
     return { frameTicks, rounds }
   } finally {
+    // The subscribers, first in the list, before what they are connected to.
     for (const member of crew) await member.end()
   }
 }

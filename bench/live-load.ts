@@ -1,0 +1,164 @@
+// Source and subscribers of a live bench in one process, on one clock: what goes in is timed when
+// it comes out.
+//
+// argv: JSON of LoadTask. Connects all subscribers and the generator's thread, says 'ready'. Then
+// {op: 'run', …} begins a run, {op: 'done'} asks whether it is over, and {op: 'sample'} is answered
+// with what came since the last sample.
+// A tick's latency is from when it was due to be sent to when the subscriber read it from its
+// socket, whatever delayed it; it is counted for each subscriber.
+
+import { Worker } from 'node:worker_threads'
+import { OFFSET, TICK_BYTES } from '../src/tick/layout.ts'
+import { FeedReader, type FeedTally } from './feed-reader.ts'
+import { Histogram, type LatencySummary } from './histogram.ts'
+import type { GeneratorAnswer, Schedule } from './live-generator.ts'
+import { FIRST_ID, idOfLine, LINE_BYTES } from './trade-lines.ts'
+import { WsReader } from './ws-reader.ts'
+
+export interface LoadTask {
+  /** tickd: the feed's binary sub-protocol. relay: the lines as they were sent. */
+  readonly target: 'tickd' | 'relay'
+  readonly host: string
+  readonly port: number
+  readonly url: string
+  readonly subscribers: number
+}
+
+export interface RunOrder extends Schedule {
+  readonly op: 'run'
+  /** Ticks at the start whose latency is not counted. */
+  readonly warmupTicks: number
+}
+
+export interface Sample {
+  /** Since the last sample. */
+  readonly latency: LatencySummary
+  /** Of the run. */
+  readonly lateness: LatencySummary | undefined
+  /** All has been sent, and has reached every subscriber or been declared as missing. */
+  readonly isDone: boolean
+  readonly startNs: number
+  /** Of all subscribers, since the process began. */
+  readonly tally: FeedTally
+  /** Ticks ordered, since the process began. */
+  readonly ticks: number
+}
+
+interface Subscriber {
+  readonly tally: FeedTally
+  readonly settled: number
+}
+
+const NS_PER_S = 1e9
+const task = JSON.parse(process.argv[2] as string) as LoadTask
+const latency = new Histogram()
+/** The present run. */
+let run = { startNs: 0, firstIndex: 0, ticksPerGroup: 1, groupNs: 0, warmupTicks: 0, isSent: true }
+let lateness: LatencySummary | undefined
+let ticks = 0
+
+const subscribers = await Promise.all(
+  Array.from({ length: task.subscribers }, task.target === 'tickd' ? openFeed : openRelay),
+)
+const generator = await startGenerator()
+process.on('message', (order: RunOrder | { op: 'sample' | 'done' }) => {
+  if (order.op === 'run') begin(order)
+  else process.send?.(order.op === 'done' ? isDone() : sample())
+})
+process.on('disconnect', () => process.exit())
+process.send?.('ready')
+
+function openFeed(): Promise<Subscriber> {
+  return new Promise((resolve) => {
+    const onTicks = (data: Buffer, start: number, count: number) => {
+      const nowNs = Number(process.hrtime.bigint())
+      // Ids wrap at 2^32 here; so does the difference.
+      for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
+        note((data.readInt32LE(at) - FIRST_ID) >>> 0, 1, nowNs)
+      }
+    }
+    const reader = new FeedReader({ url: task.url, onTicks, onReady: () => resolve(reader) })
+  })
+}
+
+function openRelay(): Promise<Subscriber> {
+  return new Promise((resolve) => {
+    const tally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
+    const subscriber = {
+      tally,
+      get settled() {
+        return tally.records
+      },
+    }
+    new WsReader({
+      url: task.url,
+      headBytes: Number.POSITIVE_INFINITY,
+      onText: () => resolve(subscriber),
+      onBinary: (data, start, end, length) => {
+        const nowNs = Number(process.hrtime.bigint())
+        for (let at = start; at < end; at += LINE_BYTES) {
+          const index = idOfLine(data, at) - FIRST_ID
+          if (index !== tally.records) tally.holes++
+          tally.records++
+          note(index, 1, nowNs)
+        }
+        tally.frames++
+        tally.bytes += length
+      },
+    })
+  })
+}
+
+/** Counts the latency of tick `index`, counted from the begin of the process. */
+function note(index: number, times: number, nowNs: number): void {
+  const nth = index - run.firstIndex
+  if (nth < run.warmupTicks || run.groupNs === 0) return
+  const dueNs = run.startNs + Math.floor(nth / run.ticksPerGroup) * run.groupNs
+  latency.record((nowNs - dueNs) / 1000, times)
+}
+
+function startGenerator(): Promise<Worker> {
+  return new Promise((resolve, reject) => {
+    const { host, port } = task
+    const worker = new Worker(new URL('./live-generator.ts', import.meta.url), {
+      workerData: { host, port },
+    })
+    worker.on('error', reject)
+    worker.on('message', (message: 'ready' | GeneratorAnswer) => {
+      if (message === 'ready') return resolve(worker)
+      lateness = message.lateness
+      if (message.op === 'sent') run.isSent = true
+      else {
+        const { startNs, ticksPerGroup } = message
+        run = { ...run, startNs, ticksPerGroup, firstIndex: message.firstId - FIRST_ID }
+        process.send?.({ startNs })
+      }
+    })
+  })
+}
+
+function begin({ rate, ticks: count, groupUs, warmupTicks }: RunOrder): void {
+  latency.reset()
+  const ticksPerGroup = Math.max(1, Math.round((rate * groupUs) / 1e6))
+  const groupNs = rate === 0 ? 0 : (ticksPerGroup / rate) * NS_PER_S
+  run = { startNs: 0, firstIndex: 0, ticksPerGroup, groupNs, warmupTicks, isSent: false }
+  ticks += count
+  generator.postMessage({ rate, ticks: count, groupUs } satisfies Schedule)
+}
+
+function isDone(): boolean {
+  return run.isSent && subscribers.every(({ settled }) => settled === ticks)
+}
+
+function sample(): Sample {
+  const tally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
+  for (const subscriber of subscribers) {
+    for (const field of Object.keys(tally) as (keyof FeedTally)[]) {
+      tally[field] += subscriber.tally[field]
+    }
+  }
+  const { startNs } = run
+  const answer = { latency: latency.summary(), lateness, isDone: isDone(), startNs, tally, ticks }
+  latency.reset()
+  return answer
+}
