@@ -9,6 +9,7 @@ import { decodeCommand } from './cli/decode.ts'
 import { doctorCommand } from './cli/doctor.ts'
 import { generateCommand } from './cli/generate.ts'
 import { journalCommand } from './cli/journal.ts'
+import { profileCommand } from './cli/profile.ts'
 import { replayCommand } from './cli/replay.ts'
 import { runCommand } from './cli/run.ts'
 import { TickdError } from './errors.ts'
@@ -27,6 +28,7 @@ const program = new Command('tickd')
   .addCommand(replayCommand())
   .addCommand(generateCommand())
   .addCommand(journalCommand())
+  .addCommand(profileCommand())
   .addCommand(doctorCommand())
 
 for (const command of [
