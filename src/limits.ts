@@ -12,6 +12,8 @@ export const CACHE_ISOLATION_BYTES = 128
 export const FRAME_BYTES_MAX = 1 * MIB
 /** Push sources cut their stream into frames of whole lines of about this size. */
 export const FRAME_CHUNK_BYTES = 64 * KIB
+/** One read of a push socket. */
+export const TCP_READ_BYTES = 256 * KIB
 /** Frame ring of a producer thread; holds several of the largest frames. */
 export const FRAME_RING_BYTES = 8 * MIB
 /** Decode -> producer notices (receipts, resync requests) are 48 bytes each. */

@@ -8,11 +8,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { assert, errorText, TickdError } from '../errors.ts'
-import { FRAME_CHUNK_BYTES } from '../limits.ts'
+import { TCP_READ_BYTES } from '../limits.ts'
 import type { Log } from '../ops/log.ts'
 import { FRAME_FORMAT } from '../ring/frame-format.ts'
 import { LogRepeats } from './log-repeats.ts'
 import type { SourceCapture } from './raw-capture.ts'
+import { readInto } from './socket-read.ts'
 import type { FrameSink, Source } from './source.ts'
 import { type Cutter, LineCutter, PackedCutter, type TakeFrame } from './tcp-framing.ts'
 
@@ -61,6 +62,8 @@ export class TcpPushSource implements Source {
   /** Connections with something that waits for room. */
   readonly #held = new Set<Connection>()
   readonly #refused: LogRepeats
+  /** All connections read into it: what does not fit on the ring at once is copied. */
+  readonly #read = Buffer.allocUnsafeSlow(TCP_READ_BYTES)
   #nextId = 1
   #address = ''
 
@@ -73,7 +76,7 @@ export class TcpPushSource implements Source {
     this.#log = log
     this.#capture = capture
     this.#refused = new LogRepeats(log, 'connections refused: connections_max are open')
-    this.#server = createServer({ highWaterMark: FRAME_CHUNK_BYTES, noDelay: true })
+    this.#server = createServer({ noDelay: true, pauseOnConnect: true })
     this.#server.maxConnections = config.connections_max
     this.#server.on('connection', (socket) => this.#accept(socket))
     this.#server.on('drop', () => {
@@ -134,13 +137,17 @@ export class TcpPushSource implements Source {
     this.#held.clear()
   }
 
-  #accept(socket: Socket): void {
+  #accept(accepted: Socket): void {
     const isLines = this.#config.format === 'ndjson'
     const id = this.#nextId++
+    const from = `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? '?'}`
+    const socket = readInto(accepted, this.#read, (count) => {
+      this.#receive(connection, this.#read.subarray(0, count))
+    })
     const connection: Connection = {
       id,
       socket,
-      from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`,
+      from,
       cutter: isLines ? new LineCutter(this.#config.chunk_bytes) : new PackedCutter(),
       take: this.#taker(id),
       waiting: undefined,
@@ -153,7 +160,6 @@ export class TcpPushSource implements Source {
     this.#sink.counters.add('connects')
     this.#countConnections()
     this.#capture?.open(connection.id, `tcp://${connection.from}`)
-    socket.on('data', (data) => this.#receive(connection, data))
     socket.on('error', (error) => {
       this.#log.info({ source: this.name, from: connection.from, error: errorText(error) }, 'reset')
     })
@@ -206,6 +212,11 @@ export class TcpPushSource implements Source {
 
   #hold(connection: Connection): false {
     connection.socket.pause()
+    const { waiting, offset } = connection
+    if (waiting !== undefined && waiting.buffer === this.#read.buffer) {
+      connection.waiting = Buffer.from(waiting.subarray(offset))
+      connection.offset = 0
+    }
     this.#held.add(connection)
     this.#sink.held()
     return false
