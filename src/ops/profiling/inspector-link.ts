@@ -44,11 +44,14 @@ export class InspectorLink {
   readonly #thread: string
   /** Sessions of the workers, by name, in the order in which they were attached. */
   readonly #workers = new Map<string, string>()
+  readonly #ended = Promise.withResolvers<never>()
   readonly #waiting = new Map<number, PromiseWithResolvers<InspectorResult>>()
   #lastId = 0
 
   private constructor(thread: string) {
     this.#thread = thread
+    // It may end when nobody waits for that.
+    this.#ended.promise.catch(() => {})
   }
 
   /** Throws when there is no such thread now. */
@@ -63,6 +66,11 @@ export class InspectorLink {
       throw error
     }
     return link
+  }
+
+  /** Rejects when the thread ends. */
+  get ended(): Promise<never> {
+    return this.#ended.promise
   }
 
   /** Calls a method of the thread's inspector. */
@@ -102,8 +110,7 @@ export class InspectorLink {
       this.#workers.set(name, params.sessionId)
     })
     this.session.on('NodeWorker.detachedFromWorker', ({ params }) => {
-      const ended = (params as { sessionId: string }).sessionId
-      if (this.#workers.get(this.#thread) === ended) this.#failAll()
+      this.#onEnd((params as { sessionId: string }).sessionId)
     })
     this.session.on('NodeWorker.receivedMessageFromWorker', ({ params }: { params: FromWorker }) =>
       this.#onAnswer(JSON.parse(params.message)),
@@ -135,6 +142,17 @@ export class InspectorLink {
     this.#waiting.delete(id)
     if (error === undefined) waiting?.resolve(result)
     else waiting?.reject(refused('the inspector', error.message))
+  }
+
+  #onEnd(ended: string): void {
+    for (const [name, sessionId] of this.#workers) {
+      if (sessionId !== ended) continue
+      this.#workers.delete(name)
+      if (name === this.#thread) {
+        this.#ended.reject(gone(name))
+        this.#failAll()
+      }
+    }
   }
 
   #failAll(): void {

@@ -71,7 +71,8 @@ export class Profiler {
     try {
       const link = await InspectorLink.open(name === ALL_THREADS ? MAIN_THREAD.name : name)
       try {
-        const elapsed = () => sleep(seconds * 1000, undefined, { signal })
+        const elapsed = () =>
+          Promise.race([sleep(seconds * 1000, undefined, { signal }), link.ended])
         return await takeOf(kind, name, link, elapsed)
       } finally {
         link.close()

@@ -1,0 +1,33 @@
+// A thread to profile: sleeps on shared memory between rounds of work, or never ends one.
+
+import { workerData } from 'node:worker_threads'
+
+const { memory, mode } = workerData as { memory: SharedArrayBuffer; mode: string }
+const words = new Int32Array(memory)
+/** Kept, so that no compiler leaves the work out. */
+const sums = new Float64Array(memory, 8, 1)
+
+function workInLoop(): void {
+  let sum = 0
+  for (let i = 0; i < 1e5; i++) sum += Math.sqrt(i)
+  sums[0] = sum + allocateMuch()
+}
+
+function allocateMuch(): number {
+  const made: object[] = []
+  for (let i = 0; i < 2000; i++) made.push({ i, text: `${i}` })
+  return made.length
+}
+
+// Ready.
+Atomics.store(words, 1, 1)
+Atomics.notify(words, 1)
+if (mode === 'event-loop') setInterval(workInLoop, 2)
+else if (mode === 'hang') for (;;) workInLoop()
+else {
+  while (Atomics.load(words, 0) === 0) {
+    workInLoop()
+    // Blocks the thread: its event loop never turns.
+    Atomics.wait(words, 0, 0, 2)
+  }
+}
