@@ -32,6 +32,8 @@ import { InstrumentLog } from './tick/instrument-log.ts'
 import { VERSION } from './version.ts'
 
 const STATUS_MS = 1000
+/** Longest wait for the message that tells a bound address. */
+const LISTENING_MS_MAX = 1000
 
 export class Daemon {
   readonly #config: Config
@@ -77,6 +79,7 @@ export class Daemon {
       session: randomUUID(),
     }
     await this.#startThreads(runtime, this.#openJournals(paths))
+    await this.#untilListening()
     this.#announce(runtime)
   }
 
@@ -169,6 +172,16 @@ export class Daemon {
   #onListening(name: string, address: string): void {
     this.#listeners.set(name, address)
     this.#log.info({ name, address }, 'listening')
+  }
+
+  /** Threads tell their addresses by message, which may come after the word that they run. */
+  async #untilListening(): Promise<void> {
+    const names = this.#config.sources.flatMap(({ type, name }) => (type === 'tcp' ? [name] : []))
+    const deadline = performance.now() + LISTENING_MS_MAX
+    while (!['http', ...names].every((name) => this.#listeners.has(name))) {
+      if (performance.now() > deadline) return
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
   }
 
   #announce(runtime: Runtime): void {

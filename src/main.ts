@@ -4,33 +4,34 @@
 // anything else is a bug and shows its stack.
 
 import { Command, CommanderError } from 'commander'
-import { checkConfigCommand } from './cli/check-config.ts'
-import { decodeCommand } from './cli/decode.ts'
-import { doctorCommand } from './cli/doctor.ts'
-import { generateCommand } from './cli/generate.ts'
-import { journalCommand } from './cli/journal.ts'
-import { profileCommand } from './cli/profile.ts'
-import { replayCommand } from './cli/replay.ts'
-import { runCommand } from './cli/run.ts'
 import { TickdError } from './errors.ts'
 import { VERSION } from './version.ts'
 
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
+/** Loaded when asked for: `decode` has no use for a database. In the order of --help. */
+const COMMANDS = new Map<string, () => Promise<Command>>([
+  ['run', async () => (await import('./cli/run.ts')).runCommand()],
+  ['check-config', async () => (await import('./cli/check-config.ts')).checkConfigCommand()],
+  ['decode', async () => (await import('./cli/decode.ts')).decodeCommand()],
+  ['replay', async () => (await import('./cli/replay.ts')).replayCommand()],
+  ['generate', async () => (await import('./cli/generate.ts')).generateCommand()],
+  ['journal', async () => (await import('./cli/journal.ts')).journalCommand()],
+  ['profile', async () => (await import('./cli/profile.ts')).profileCommand()],
+  ['doctor', async () => (await import('./cli/doctor.ts')).doctorCommand()],
+])
+
 const program = new Command('tickd')
   .description('Market-data daemon: ticks in, none lost silently, stored and served live.')
   .version(VERSION)
   .showHelpAfterError('(tickd --help, or tickd <command> --help, tells more)')
-  .addCommand(runCommand())
-  .addCommand(checkConfigCommand())
-  .addCommand(decodeCommand())
-  .addCommand(replayCommand())
-  .addCommand(generateCommand())
-  .addCommand(journalCommand())
-  .addCommand(profileCommand())
-  .addCommand(doctorCommand())
 
+const [asked = ''] = process.argv.slice(2)
+const load = COMMANDS.get(asked)
+for (const make of load === undefined ? COMMANDS.values() : [load]) {
+  program.addCommand(await make())
+}
 for (const command of [
   program,
   ...program.commands,
