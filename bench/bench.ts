@@ -14,6 +14,7 @@ export type BenchOptions<Size extends string = DefaultSize> = BenchSizes<Size> &
   progress: (text: string) => void
 }
 
+/** `goals`: Goal[], what is to be reached; `failure`: text, why the run counts as failed. */
 export type Report = Record<string, unknown>
 
 export interface Bench<Size extends string = DefaultSize> {

@@ -8,6 +8,7 @@ import { latencyBench } from './latency.ts'
 import { postgresCopyBench } from './postgres-copy.ts'
 import { redisBench } from './redis.ts'
 import { ringBench } from './ring.ts'
+import { soakBench } from './soak.ts'
 
 /** `never`: each names its own sizes. */
 export const BENCHES: readonly Bench<never>[] = [
@@ -18,4 +19,5 @@ export const BENCHES: readonly Bench<never>[] = [
   redisBench,
   fanoutBench,
   latencyBench,
+  soakBench,
 ]

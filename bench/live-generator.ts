@@ -2,7 +2,7 @@
 //
 // Ticks are due in groups, `groupUs` apart. A late group is written at once, and changes nothing in
 // when the next is due: waiting is counted, not left out. Rate 0 = as fast as TCP takes it.
-// Between groups the thread sleeps, and spins only for the last SPIN_US: the daemon needs the cores.
+// Between groups the thread sleeps, and spins only at the end of it: the daemon needs the cores.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'

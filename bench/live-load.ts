@@ -2,8 +2,8 @@
 // it comes out.
 //
 // argv: JSON of LoadTask. Connects all subscribers and the generator's thread, says 'ready'. Then
-// {op: 'run', …} begins a run, {op: 'done'} asks whether it is over, and {op: 'sample'} is answered
-// with what came since the last sample.
+// {op: 'run', …} begins a run, {op: 'done'} asks whether it is over, and {op: 'sample'} asks for what
+// came since the last sample.
 // A tick's latency is from when it was due to be sent to when the subscriber read it from its
 // socket, whatever delayed it; it is counted for each subscriber.
 

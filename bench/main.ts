@@ -44,11 +44,16 @@ async function main(): Promise<number> {
     process.stderr.write(`bench: ${unknown ?? 'no'} such benchmark; --list shows them\n${USAGE}`)
     return 2
   }
+  let failures = 0
   for (const bench of chosen) {
-    const report = { bench: bench.name, machine: machine(), ...(await bench.run(options(bench))) }
+    const found = await bench.run(options(bench))
+    const report = { bench: bench.name, machine: machine(), ...found }
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : bench.text(report))
+    if (found.failure === undefined) continue
+    process.stderr.write(`bench: ${bench.name}: ${found.failure}\n`)
+    failures++
   }
-  return 0
+  return failures > 0 ? 1 : 0
 }
 
 function listText({ name, summary, full }: Bench<never>): string {
