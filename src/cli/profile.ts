@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { request } from 'undici'
-import { errorText, TickdError } from '../errors.ts'
+import { type ErrorCode, errorText, TickdError } from '../errors.ts'
 import { PROFILE_SECONDS_MAX } from '../limits.ts'
 import { formatOf } from '../ops/profiling/profile-text.ts'
 import type { ProfileKind } from '../ops/profiling/profiles.ts'
@@ -24,6 +24,16 @@ const SUMMARIES: Readonly<Record<ProfileKind, string>> = {
   cpu: 'Where a thread spends its time: a stack a millisecond.',
   heap: 'What allocates on a thread, by sampling; what was freed again counts too.',
   trace: 'What Node does, when, on which thread: collections, file system calls, the event loop.',
+}
+
+/** Codes of the admin listener's refusals, as ours. */
+const REFUSALS: Readonly<Record<string, ErrorCode>> = {
+  unknown_thread: 'USAGE',
+  bad_parameter: 'USAGE',
+  profile_busy: 'PROFILE_BUSY',
+  profile_failed: 'PROFILE_FAILED',
+  stopping: 'PROFILE_FAILED',
+  internal: 'PROFILE_FAILED',
 }
 
 interface ProfileOptions {
@@ -46,7 +56,7 @@ export function profileCommand(): Command {
     .addCommand(kindCommand('cpu'))
     .addCommand(kindCommand('heap'))
     .addCommand(kindCommand('trace'))
-    .addHelpText('after', '\ndocs/profiling.md walks through a session.')
+    .addHelpText('after', '\nA session, step by step: docs/profiling.md.')
 }
 
 function threadsCommand(): Command {
@@ -136,11 +146,12 @@ function refusal(status: number, text: string): TickdError {
   try {
     const { error, threads } = JSON.parse(text)
     const list = threads === undefined ? '' : `; there is ${namesOf({ threads }).join(', ')}`
-    const code = status === 409 ? 'PROFILE_BUSY' : status < 500 ? 'USAGE' : 'PROFILE_FAILED'
-    return new TickdError(code, `${error.message}${list}`)
+    const code = REFUSALS[error.code]
+    if (code !== undefined) return new TickdError(code, `${error.message}${list}`)
   } catch {
-    return new TickdError('IO', `the listener answered ${status}; is it tickd’s admin listener?`)
+    // Not JSON: not from us.
   }
+  return new TickdError('IO', `the listener answered ${status}; is it tickd’s admin listener?`)
 }
 
 async function send(body: Readable): Promise<void> {
