@@ -26,6 +26,8 @@ import { type ReadinessReport, routes } from './http/routes.ts'
 import type { Server, ServerOptions } from './server.ts'
 import { createUwsServer } from './uws-server.ts'
 
+/** Duty cycles are at most so far apart while there are subscribers. */
+const FEED_IDLE_MS = 10
 export const FEED_PATH = '/v1/feed'
 /** Records of one ring in one read, and reads in one duty cycle. */
 const READ_TICKS = 1024
@@ -126,8 +128,11 @@ export class ServeAgent implements Agent {
   }
 
   idleMsMax(): number {
-    const { flush_ms: flushMs } = this.#options.settings
-    return flushMs === 0 ? IDLE_MS_MAX : Math.min(flushMs, IDLE_MS_MAX)
+    const { settings, counters } = this.#options
+    // Somebody to keep an eye on: conflated values, heartbeats, slow readers.
+    const isWatched = counters.get('subscribers') > 0
+    const idleMs = isWatched ? FEED_IDLE_MS : IDLE_MS_MAX
+    return settings.flush_ms === 0 ? idleMs : Math.min(settings.flush_ms, idleMs)
   }
 
   #serverOptions(router: HttpRouter): ServerOptions<Subscriber> {

@@ -11,7 +11,7 @@ import { assert } from '../errors.ts'
 import type { Log } from '../ops/log.ts'
 import type { FeedbackHandler, FeedbackReceiver, Receipt } from '../ring/feedback.ts'
 import type { FrameRingProducer } from '../ring/frame-ring.ts'
-import type { Agent } from '../threads/agent.ts'
+import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
 import type { RawCapture } from './raw-capture.ts'
 import { ReplaySource, type ReplayVenue } from './replay.ts'
@@ -75,6 +75,15 @@ export class SourceAgent implements Agent, FeedbackHandler {
     for (const { feedback } of this.#options.rings) work += feedback.drain(this)
     this.#options.capture?.tick()
     return work
+  }
+
+  idleMsMax(): number {
+    let idleMs = IDLE_MS_MAX
+    for (const source of this.#sources) {
+      const wantedMs = source?.idleMsMax ?? IDLE_MS_MAX
+      if (wantedMs < idleMs) idleMs = wantedMs
+    }
+    return idleMs
   }
 
   drain(): boolean {

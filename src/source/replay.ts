@@ -13,6 +13,9 @@ import type { CaptureFormat, CaptureFrame, CaptureReader, HttpBodies } from './c
 import { openCapture } from './capture/open.ts'
 import type { FrameSink, Source } from './source.ts'
 
+/** A paced frame is at most so late. */
+const PACE_MS = 1
+
 export interface ReplayConfig {
   name: string
   venue: string
@@ -44,6 +47,8 @@ const CYCLE_BYTES_MAX = 512 * KIB
 
 export class ReplaySource implements Source {
   readonly name: string
+  /** Paced frames fall due at any time. */
+  readonly idleMsMax = PACE_MS
   readonly #options: ReplaySourceOptions
   #reader: CaptureReader | undefined
   #pathIndex = 0

@@ -21,6 +21,8 @@ export interface Source {
   /** After `stop`: true when nothing waits to go on the ring. */
   drained(): boolean
   close(): Promise<void>
+  /** Longest wait between duty cycles that suits it, milliseconds. Absent = it does not mind. */
+  readonly idleMsMax?: number
   onReceipt?(receipt: Receipt): void
   /** Decode lost the book of this instrument and asks for a fresh snapshot. */
   onResync?(instrument: number): void

@@ -39,6 +39,7 @@ export interface SyntheticSourceOptions {
 
 export class SyntheticSource implements Source {
   readonly name: string
+  readonly idleMsMax = GATHER_MS
   readonly #config: SyntheticConfig
   readonly #source: number
   readonly #sink: FrameSink

@@ -29,4 +29,4 @@ export interface Agent {
 }
 
 /** Longest time between duty cycles of an idle agent, milliseconds. */
-export const IDLE_MS_MAX = 10
+export const IDLE_MS_MAX = 100

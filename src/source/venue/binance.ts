@@ -54,11 +54,14 @@ interface Link {
 }
 
 const NORMAL_CLOSE = 1000
+const TIMER_MS = 10
 /** Refused streams named in one log line. */
 const REFUSALS_SHOWN = 10
 
 export class BinanceSource implements Source {
   readonly name: string
+  /** Time-outs and spacings of the session are whole tenths of a second. */
+  readonly idleMsMax = TIMER_MS
   readonly #config: SourceConfigOf<'binance'>
   readonly #facts: BinanceFacts
   readonly #sink: FrameSink

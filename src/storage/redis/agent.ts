@@ -11,7 +11,7 @@ import { REDIS_PIPELINE_VALUES_MAX, STORE_STALL_MS_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
-import type { Agent } from '../../threads/agent.ts'
+import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { Instrument, InstrumentTable } from '../../tick/instruments.ts'
 import { KIND } from '../../tick/layout.ts'
@@ -84,6 +84,10 @@ export class RedisAgent implements Agent {
     }
     if (sinceFlushMs < config.flush_ms && this.#scanFrom === 0 && !this.#isDraining) return 0
     return this.#flush(this.#writer)
+  }
+
+  idleMsMax(): number {
+    return Math.min(this.#options.config.flush_ms, IDLE_MS_MAX)
   }
 
   drain(): boolean {
