@@ -89,11 +89,15 @@ export function figureText(
 /** The last lines of a text report: which goals are met. */
 export function goalsText(report: Report): string {
   return ((report.goals ?? []) as Goal[])
-    .map((goal) => `  ${isMet(goal) ? 'met    ' : 'NOT MET'}  ${goalText(goal)}\n`)
+    .map((goal) => {
+      const { found, bound } = goalText(goal)
+      return `  ${isMet(goal) ? 'met    ' : 'NOT MET'}  ${goal.what}: ${found} (goal ${bound})\n`
+    })
     .join('')
 }
 
-export function goalText({ what, value, unit, bound, isLeast }: Goal): string {
-  const figure = `${Number(value.toPrecision(3))} ${unit}`.trimEnd()
-  return `${what}: ${figure} (goal ${isLeast ? '≥' : '≤'} ${bound})`
+/** `79.7 M records/s` and `≥ 100`. */
+export function goalText({ value, unit, bound, isLeast }: Goal): { found: string; bound: string } {
+  const found = `${Number(value.toPrecision(3))} ${unit}`.trimEnd()
+  return { found, bound: `${isLeast ? '≥' : '≤'} ${bound}` }
 }

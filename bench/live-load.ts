@@ -2,8 +2,7 @@
 // it comes out.
 //
 // argv: JSON of LoadTask. Connects all subscribers and the generator's thread, says 'ready'. Then
-// {op: 'run', …} begins a run, {op: 'done'} asks whether it is over, and {op: 'sample'} asks for what
-// came since the last sample.
+// 'run' begins a run, 'done' asks if it is over, 'sample' asks for what came since the last sample.
 // A tick's latency is from when it was due to be sent to when the subscriber read it from its
 // socket, whatever delayed it; it is counted for each subscriber.
 

@@ -1,48 +1,63 @@
-// npm run bench:report [-- --smoke]: runs every benchmark, each in a process of its own, and writes
-// REPORT.md beside this file. With names, only those benches; `--without NAME` leaves one out.
+// npm run bench:report [-- NAME…] [--smoke]: runs benchmarks, each in a process of its own, and
+// writes what they found: report.jsonl (all figures, a line a bench) and from it REPORT.md.
+//
+// With names, only those are run, and the others stay as they were found last: each section says
+// when and on what. --directory writes elsewhere.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Goal, goalText, isMet, type Report } from './bench.ts'
 import { BENCHES } from './catalog.ts'
-import { type Machine, machine, machineText } from './machine.ts'
 
 const MAIN = join(import.meta.dirname, 'main.ts')
-const OUT = join(import.meta.dirname, 'REPORT.md')
+const ERROR_LINES = 12
 
 interface Outcome {
   readonly name: string
-  readonly summary: string
-  /** undefined: it failed, and `text` says how. */
-  readonly report: Report | undefined
-  readonly text: string
+  readonly date: string
+  readonly isSmoke: boolean
   readonly seconds: number
+  readonly report?: Report
+  /** Why there is no report, or what is wrong with it. */
+  readonly failure?: string
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     smoke: { type: 'boolean', default: false },
-    out: { type: 'string', default: OUT },
-    without: { type: 'string', multiple: true, default: [] },
+    directory: { type: 'string', default: import.meta.dirname },
   },
 })
 
-const outcomes: Outcome[] = []
-for (const { name, summary } of BENCHES) {
-  if (values.without.includes(name)) continue
-  if (positionals.length > 0 && !positionals.includes(name)) continue
+const jsonPath = join(values.directory, 'report.jsonl')
+const outcomes = existsSync(jsonPath) ? readOutcomes(readFileSync(jsonPath, 'utf8')) : new Map()
+const wanted = BENCHES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+for (const { name } of wanted) {
   process.stderr.write(`${name} …\n`)
-  outcomes.push(await runBench(name, summary))
+  outcomes.set(name, await runBench(name))
+  // After each: a run of all of them is long, and may be cut short.
+  write()
 }
-writeFileSync(values.out, markdown(outcomes))
-process.exitCode = outcomes.every(({ report }) => report !== undefined) ? 0 : 1
+const isFailed = wanted.some(({ name }) => outcomes.get(name)?.failure !== undefined)
+process.exitCode = isFailed || wanted.length === 0 ? 1 : 0
+
+function readOutcomes(text: string): Map<string, Outcome> {
+  const lines = text.split('\n').filter((line) => line !== '')
+  return new Map(lines.map((line) => JSON.parse(line)).map((outcome) => [outcome.name, outcome]))
+}
+
+function write(): void {
+  const all = BENCHES.flatMap(({ name }) => outcomes.get(name) ?? [])
+  writeFileSync(jsonPath, all.map((outcome) => `${JSON.stringify(outcome)}\n`).join(''))
+  writeFileSync(join(values.directory, 'REPORT.md'), markdown(all))
+}
 
 /** A process each: none runs on what another has left behind. */
-async function runBench(name: string, summary: string): Promise<Outcome> {
+async function runBench(name: string): Promise<Outcome> {
   const beganMs = performance.now()
   const args = ['--disable-warning=ExperimentalWarning', MAIN, name, '--json']
   if (values.smoke) args.push('--smoke')
@@ -56,60 +71,59 @@ async function runBench(name: string, summary: string): Promise<Outcome> {
     stderr += text
     process.stderr.write(text)
   })
-  await once(child, 'close')
-  const seconds = (performance.now() - beganMs) / 1000
+  const [code] = await once(child, 'close')
   const line = stdout.split('\n').find((text) => text.startsWith('{'))
-  if (line === undefined) {
-    const text = `${name} failed:\n${stderr.trim().split('\n').slice(0, 12).join('\n')}\n`
-    return { name, summary, report: undefined, text, seconds }
+  return {
+    name,
+    date: new Date().toISOString().slice(0, 10),
+    isSmoke: values.smoke,
+    seconds: Math.round((performance.now() - beganMs) / 1000),
+    ...(line === undefined ? {} : { report: JSON.parse(line) as Report }),
+    ...(code === 0 ? {} : { failure: stderr.trim().split('\n').slice(0, ERROR_LINES).join('\n') }),
   }
-  const report = JSON.parse(line) as Report
-  const bench = BENCHES.find((candidate) => candidate.name === name)
-  return { name, summary, report, text: bench?.text(report) ?? '', seconds }
 }
 
 function markdown(all: readonly Outcome[]): string {
-  const machines = all.flatMap(({ report }) => (report ? [report.machine as Machine] : []))
-  const command = `npm run bench:report${values.smoke ? ' -- --smoke' : ''}`
-  const sizes = values.smoke
-    ? 'Smoke sizes: they show that the benches run and verify, and are too small for figures.'
-    : 'Full sizes.'
   return [
     '# Benchmarks: a run',
     '',
-    `Generated by \`${command}\` on ${new Date().toISOString().slice(0, 10)}; do not edit. ${sizes}`,
-    '',
-    machineText(machines[0] ?? machine())
-      .replace('machine', 'Machine')
-      .trim(),
-    'Load generator, subscribers, databases and daemon share it. Ratios are against a yardstick of',
-    'the same run.',
-    '',
-    '## Goals',
+    'Generated by `npm run bench:report`; do not edit. Load generator, subscribers, databases and',
+    'daemon share the machine that each section names. Ratios are against a yardstick of the same',
+    'run.',
     '',
     '| bench | what | found | goal | met |',
     '| --- | --- | --- | --- | --- |',
     ...all.flatMap(goalRows),
     '',
-    ...all.flatMap(({ name, summary, text, seconds }) => [
-      `## ${name}`,
-      '',
-      `${summary}. \`npm run bench -- ${name}\`, ${Math.round(seconds)} s.`,
-      '',
-      '```',
-      text.trimEnd(),
-      '```',
-      '',
-    ]),
+    ...all.flatMap(section),
   ].join('\n')
 }
 
-function goalRows({ name, report }: Outcome): string[] {
-  if (report === undefined) return [`| ${name} | it failed | | | no |`]
-  return ((report.goals ?? []) as Goal[]).map((goal) => {
-    const [found = '', bound = ''] = goalText(goal)
-      .slice(goal.what.length + 2)
-      .split(' (goal ')
-    return `| ${name} | ${goal.what} | ${found} | ${bound.slice(0, -1)} | ${isMet(goal) ? 'yes' : 'no'} |`
-  })
+function goalRows({ name, report, failure }: Outcome): string[] {
+  const failed = failure === undefined ? [] : [`| ${name} | it failed | | | no |`]
+  const goals = (report?.goals ?? []) as Goal[]
+  return failed.concat(
+    goals.map((goal) => {
+      const { found, bound } = goalText(goal)
+      return `| ${name} | ${goal.what} | ${found} | ${bound} | ${isMet(goal) ? 'yes' : 'no'} |`
+    }),
+  )
+}
+
+function section({ name, date, isSmoke, seconds, report, failure }: Outcome): string[] {
+  const bench = BENCHES.find((candidate) => candidate.name === name)
+  const text = report === undefined ? '' : (bench?.text(report) ?? '')
+  const sizes = isSmoke ? ', in smoke sizes: too small for figures' : ''
+  return [
+    `## ${name}`,
+    '',
+    `${bench?.summary ?? name}.`,
+    '',
+    `On ${date}, ${seconds} s${sizes}.`,
+    '',
+    '```',
+    `${text}${failure === undefined ? '' : `failed: ${failure}`}`.trimEnd(),
+    '```',
+    '',
+  ]
 }

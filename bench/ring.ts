@@ -1,7 +1,7 @@
 // The rings between two threads, beside a bare copy of the same bytes within one.
 //
-//   writer thread ─[tick ring, 65,536 records]─▶ gated reader    (the writer waits for it)
-//   writer thread ─[tick ring, 65,536 records]─▶ lapping reader  (it is overrun, and says so)
+//   writer thread ─[tick ring, as the daemon's]─▶ gated reader    (the writer waits for it)
+//   writer thread ─[tick ring, as the daemon's]─▶ lapping reader  (it is overrun, and says so)
 //   writer thread ─[frame ring, 8 MiB]─────────▶ reader
 //
 // Doorbells and counters are on, as in the daemon. Verified: every record and frame arrives once,

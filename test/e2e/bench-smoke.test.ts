@@ -1,7 +1,7 @@
 // The benches in smoke mode: they run, verify their results, and report what they must.
 
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -99,11 +99,18 @@ for (const { name } of BENCHES.filter((each) => !OWN.includes(each.name))) {
   })
 }
 
-t.test('a report is written from a run', async (t) => {
-  const out = join(t.testdir(), 'REPORT.md')
-  const args = ['--disable-warning=ExperimentalWarning', REPORT, 'ring', '--smoke', '--out', out]
-  await execute(process.execPath, args)
-  const text = readFileSync(out, 'utf8')
+t.test('a report is written from a run, and keeps what was not run again', async (t) => {
+  const directory = t.testdir()
+  const report = async (name: string) => {
+    const options = ['--smoke', '--directory', directory]
+    const all = ['--disable-warning=ExperimentalWarning', REPORT, name, ...options]
+    await execute(process.execPath, all)
+  }
+  await report('ring')
+  await report('journal')
+  const [file = ''] = readdirSync(directory).filter((name) => name.endsWith('.md'))
+  const text = readFileSync(join(directory, file), 'utf8')
   t.match(text, /^\| ring \| ring, gated, batches of 256 \| [\d.]+ M records\/s \| ≥ 100 \|/m)
   t.match(text, /^## ring$/m)
+  t.match(text, /^## journal$/m)
 })
