@@ -84,7 +84,8 @@ async function run(options: BenchOptions<Size>): Promise<Report> {
     const ticks = Math.ceil(options.ticks / BATCH_TICKS) * BATCH_TICKS
     // The first round warms up, and is not counted.
     for (let round = -1; round < options.rounds; round++) {
-      const result = await runRound(rig, ticks, join(stateDir, 'raw'))
+      const sizes = round % 2 === 0 ? rounds.at(-1) : undefined
+      const result = await runRound(rig, ticks, join(stateDir, 'raw'), sizes)
       options.progress(`${Math.round(result.ticksPerSecond)} durable ticks/s`)
       if (round >= 0) rounds.push(result)
     }
@@ -188,21 +189,26 @@ class Rig {
   }
 }
 
-async function runRound(rig: Rig, ticks: number, file: string): Promise<Round> {
+/** The yardstick goes first where it knows its sizes: those of the round before. */
+async function runRound(
+  rig: Rig,
+  ticks: number,
+  file: string,
+  sizes: Round | undefined,
+): Promise<Round> {
+  const yardstickFirst = sizes && runYardstick(rig.task, ticks, sizes, file)
   const before = { ...rig.counters.toJSON() }
   const seconds = await rig.publish(ticks)
   const since = (name: string) => rig.counters.get(name) - (before[name] as number)
   const syncs = since('syncs')
-  const ticksPerBlock = ticks / since('blocks')
-  const ticksPerSync = ticks / syncs
-  const yardstick = runYardstick(rig.task, ticks, ticksPerBlock, ticksPerSync, file)
+  const pieces = { ticksPerBlock: ticks / since('blocks'), ticksPerSync: ticks / syncs }
+  const yardstick = yardstickFirst ?? runYardstick(rig.task, ticks, pieces, file)
   return {
     ticksPerSecond: ticks / seconds,
     yardstickPerSecond: ticks / yardstick,
     ratio: yardstick / seconds,
     syncs,
-    ticksPerSync,
-    ticksPerBlock,
+    ...pieces,
   }
 }
 
@@ -210,8 +216,7 @@ async function runRound(rig: Rig, ticks: number, file: string): Promise<Round> {
 function runYardstick(
   task: JournalTask,
   ticks: number,
-  ticksPerBlock: number,
-  ticksPerSync: number,
+  { ticksPerBlock, ticksPerSync }: Pick<Round, 'ticksPerBlock' | 'ticksPerSync'>,
   file: string,
 ): number {
   const header = new Uint8Array(BLOCK_HEADER_BYTES)

@@ -1,6 +1,6 @@
 // The aggregate's part in the redis bench: writes ticks into the latest table at a steady rate.
 //
-// Rounds come as {rate, ms}: it answers with the ticks that it wrote and the sequence it is at.
+// A message is a rate: it writes until the stop word is set, then answers with what it has written.
 // Instruments take turns, so that each has changed whenever the table is looked at.
 
 import { parentPort, workerData } from 'node:worker_threads'
@@ -14,10 +14,14 @@ export interface TableTask {
   readonly table: SharedArrayBuffer
   readonly capacity: number
   readonly instruments: number
+  /** One word: not 0 = end the round. */
+  readonly stop: SharedArrayBuffer
 }
 
-export interface TableRound {
-  readonly rate: number
+export interface TableAnswer {
+  readonly ticks: number
+  /** Sequence of the next tick. */
+  readonly nextSeq: number
   readonly ms: number
 }
 
@@ -28,7 +32,7 @@ const PAUSE_MS = 1
 const task = workerData as TableTask
 const writer = new LatestWriter(new LatestTable(task.table, task.capacity))
 const batch = new TickBatch(RUN_TICKS_MAX)
-const pause = new Int32Array(new SharedArrayBuffer(4))
+const stop = new Int32Array(task.stop)
 /** Sequence of the next tick; that of instrument i is i modulo the count of instruments. */
 let seq = 0
 
@@ -50,18 +54,17 @@ function run(count: number): void {
   seq += count
 }
 
-parentPort?.on('message', ({ rate, ms }: TableRound) => {
+parentPort?.on('message', (rate: number) => {
   const beganMs = performance.now()
   const began = seq
-  const ticks = Math.round((rate * ms) / 1000)
-  while (seq - began < ticks) {
-    const dueNow = Math.min(ticks, Math.floor(((performance.now() - beganMs) * rate) / 1000))
-    const missing = began + dueNow - seq
-    if (missing > 0) run(Math.min(missing, RUN_TICKS_MAX))
-    // Nobody notifies: a sleep.
-    else Atomics.wait(pause, 0, 0, PAUSE_MS)
+  // Set by the bench; the sleep below ends early when it is. Stale = one more run.
+  while (Atomics.load(stop, 0) === 0) {
+    const due = began + Math.floor(((performance.now() - beganMs) * rate) / 1000)
+    if (due > seq) run(Math.min(due - seq, RUN_TICKS_MAX))
+    // Woken by the bench's notify, or by the time.
+    else Atomics.wait(stop, 0, 0, PAUSE_MS)
   }
-  // All instruments are written at the end: their last values are known.
-  parentPort?.postMessage({ ticks, nextSeq: seq, ms: performance.now() - beganMs })
+  const answer: TableAnswer = { ticks: seq - began, nextSeq: seq, ms: performance.now() - beganMs }
+  parentPort?.postMessage(answer)
 })
 parentPort?.postMessage('ready')

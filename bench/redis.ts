@@ -31,7 +31,7 @@ import {
 } from './bench.ts'
 import { runMsOfMainThread } from './cpu.ts'
 import { Crew } from './crew.ts'
-import type { TableRound } from './redis-worker.ts'
+import type { TableAnswer, TableTask } from './redis-worker.ts'
 
 /** A power of two, for the instrument table. */
 const CAPACITY = 16_384
@@ -109,15 +109,17 @@ class Rig {
   readonly instruments = new InstrumentTable(InstrumentTable.create(CAPACITY), CAPACITY)
   readonly counters = new CounterSet(counterNames('redis'))
   readonly flushMs: number
-  readonly table: Crew
   readonly agent: RedisAgent
   nextSeq = 0
+  readonly #table: Crew
+  readonly #stop: Int32Array
   #woken: () => void = () => {}
 
-  private constructor(redis: TestRedis, latest: SharedArrayBuffer, table: Crew) {
+  private constructor(redis: TestRedis, { table: latest, stop }: TableTask, table: Crew) {
     const config = configSchema.parse({}).redis
     this.flushMs = config.flush_ms
-    this.table = table
+    this.#table = table
+    this.#stop = new Int32Array(stop)
     this.agent = new RedisAgent({
       config,
       url: () => redis.url,
@@ -131,12 +133,32 @@ class Rig {
   }
 
   static async start(redis: TestRedis, options: BenchOptions<Size>): Promise<Rig> {
-    const latest = LatestTable.create(CAPACITY)
-    const task = { table: latest, capacity: CAPACITY, instruments: options.instruments }
-    const rig = new Rig(redis, latest, await Crew.thread('./redis-worker.ts', task))
+    const task: TableTask = {
+      table: LatestTable.create(CAPACITY),
+      capacity: CAPACITY,
+      instruments: options.instruments,
+      stop: new SharedArrayBuffer(4),
+    }
+    const rig = new Rig(redis, task, await Crew.thread('./redis-worker.ts', task))
     for (let i = 0; i < options.instruments; i++) rig.instruments.add('bench', `S${i}-USD`)
     await rig.agent.onStart()
     return rig
+  }
+
+  /** Ticks come at `rate`, until the function that this returns is called. */
+  startTicks(rate: number): () => Promise<TableAnswer> {
+    // Before the message is posted: the thread sees it.
+    Atomics.store(this.#stop, 0, 0)
+    const answer = this.#table.ask<TableAnswer>(rate)
+    return async () => {
+      // Pairs with the load in the thread's loop.
+      Atomics.store(this.#stop, 0, 1)
+      // Ends its sleep.
+      Atomics.notify(this.#stop, 0)
+      const { nextSeq } = await answer
+      this.nextSeq = nextSeq
+      return await answer
+    }
   }
 
   /** One flush, when it is due: the milliseconds until Redis had answered all of it. */
@@ -167,7 +189,7 @@ class Rig {
 
   async end(): Promise<void> {
     this.agent.onClose()
-    await this.table.end()
+    await this.#table.end()
   }
 }
 
@@ -179,9 +201,7 @@ async function runRound(
   rate: number,
 ): Promise<Round> {
   const { instruments, flushes } = options
-  // Ticks come a little longer than the flushes take.
-  const round: TableRound = { rate, ms: (flushes + 3) * rig.flushMs }
-  const written = rig.table.ask<{ ticks: number; nextSeq: number; ms: number }>(round)
+  const stopTicks = rig.startTicks(rate)
   const keysBefore = rig.counters.get('keys')
   const times: number[] = []
   const yardstickTimes: number[] = []
@@ -199,8 +219,7 @@ async function runRound(
     serverCpuMs += runMsOfMainThread(redis.server.pid) - serverBefore
     yardstickTimes.push(await bareSets(client, instruments))
   }
-  const { ticks, nextSeq, ms } = await written
-  rig.nextSeq = nextSeq
+  const { ticks, ms } = await stopTicks()
   const keys = rig.counters.get('keys') - keysBefore - keysFirst
   if (keys < flushes * instruments * 0.99) {
     throw new Error(`${keys} values in ${flushes} flushes of ${instruments} instruments`)
