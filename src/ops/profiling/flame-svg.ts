@@ -95,13 +95,13 @@ function byLabel(frames: readonly FlameFrame[]): FlameFrame[] {
 
 /** By whose code it is; a shade by its file, so that neighbours differ and runs agree. */
 function colourOf({ name, place }: FlameFrame): string {
-  if (name === '(garbage collector)') return 'hsl(0 75% 66%)'
+  if (name === '(garbage collector)') return 'hsl(0,75%,66%)'
   const isAsleep = name === 'wait' && place.startsWith('src/ring/doorbell.ts')
-  if (place === '' || isAsleep) return 'hsl(0 0% 84%)'
+  if (place === '' || isAsleep) return 'hsl(0,0%,84%)'
   const shade = 60 + (hashOf(place.replace(/:\d+$/, '')) % 20)
-  if (place.startsWith('node:')) return `hsl(210 45% ${shade}%)`
-  if (/^(src|bench|test|scripts|native)\//.test(place)) return `hsl(30 85% ${shade}%)`
-  return `hsl(120 35% ${shade}%)`
+  if (place.startsWith('node:')) return `hsl(210,45%,${shade}%)`
+  if (/^(src|bench|test|scripts|native)\//.test(place)) return `hsl(30,85%,${shade}%)`
+  return `hsl(120,35%,${shade}%)`
 }
 
 function hashOf(text: string): number {
