@@ -55,6 +55,7 @@ export function renderSvg(root: FlameFrame, options: FlameOptions): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" ` +
       `height="${height}" font-family="monospace" font-size="11">`,
+    `<title>${escapeXml(options.title)}</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
     `<text x="6" y="17" font-size="14">${escapeXml(options.title)}</text>`,
     `<text x="6" y="34" fill="#555">${escapeXml(whole)} in all. ${LEGEND}</text>`,

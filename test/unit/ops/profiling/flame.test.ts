@@ -102,7 +102,7 @@ const OPTIONS = { title: 'cpu of <hot>', weightText: (weight: number) => `${weig
 
 t.test('the SVG has a titled rectangle for each frame, and nothing from elsewhere', async (t) => {
   const svg = renderSvg(flameOfCpu(PROFILE), OPTIONS)
-  t.equal(svg.match(/<title>/g)?.length, 5)
+  t.equal(svg.match(/<g [^>]*><title>/g)?.length, 5)
   t.match(svg, '<title>decode src/decode/ndjson.ts:100: 60 us, 60.00 %; itself 20 us</title>')
   t.match(svg, 'scan pkg/a&#60;b&#62;.js:1: 40 us, 40.00 %')
   t.match(svg, 'cpu of &#60;hot&#62;')
