@@ -1,8 +1,9 @@
 // What a thread does with its time, once a second: busy or asleep, its collections, its heap.
 //
-// Not a profile: it is always on, and costs about 20 µs a second. An event loop knows its own idle
-// time; a thread that blocks is told to the meter by whoever puts it to sleep. Collections come
-// from V8's own record, which needs no event loop (a PerformanceObserver does).
+// Not a profile: it is always on. A sample was measured at 5 µs, and 15 µs more a collection. An
+// event loop knows its own idle time; a thread that blocks is told to the meter by whoever puts it
+// to sleep. Collections come from V8's own record, which needs no event loop (a PerformanceObserver
+// does, and would pile up what a blocking thread never delivers).
 
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { GCProfiler, getHeapStatistics } from 'node:v8'
