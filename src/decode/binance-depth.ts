@@ -93,11 +93,50 @@ export class BinanceDepth {
     if (reason !== OK) return reason
     reason = this.#levels(scan, M.ask, text, SIDE.sell, instrument, 0, last, meta, out)
     if (reason !== OK) return reason
-    this.#instrument = instrument
+    this.#settle(book, verdict, previous, last, levels, out, tally, start, end)
+    return OK
+  }
+
+  /**
+   * A depth update whose levels somebody else has written, as `update` would: ticks [out.count,
+   * out.count + levelCount), without LAST. False, and nothing is done, where a gap has to be
+   * recorded before them.
+   */
+  written(
+    instrument: number,
+    previous: number,
+    last: number,
+    levelCount: number,
+    out: TickBatch,
+    tally: DecodeTally,
+    start: number,
+    end: number,
+  ): boolean {
+    const book = this.#sync.book(instrument)
+    const verdict = this.#sync.judge(book, previous, last)
+    if (verdict === VERDICT.gap || verdict === VERDICT.reset) return false
+    this.#count = levelCount
+    this.#settle(book, verdict, previous, last, 0, out, tally, start, end)
+    return true
+  }
+
+  /** Applies the update of which #count ticks are written, the first `levels` no levels. */
+  #settle(
+    book: Book,
+    verdict: number,
+    previous: number,
+    last: number,
+    levels: number,
+    out: TickBatch,
+    tally: DecodeTally,
+    start: number,
+    end: number,
+  ): void {
+    this.#instrument = book.instrument
     if (verdict === VERDICT.stale) {
       this.#sync.stale(book)
       tally.ignore(IGNORE.stale_depth)
-      return OK
+      return
     }
     const from = out.count
     if (verdict !== VERDICT.apply) tellGap(tally, book, verdict, previous)
@@ -106,12 +145,11 @@ export class BinanceDepth {
       // No levels; a gap record alone is a status event's.
       if (levels === 0) tally.ignore(IGNORE.empty)
       else this.#accept(EVENT.status, out, tally, start, end)
-      return OK
+      return
     }
     if (levels > 0) tally.events[EVENT.status] = (tally.events[EVENT.status] as number) + 1
     out.addFlags(from + this.#count - 1, FLAG.LAST)
     this.#accept(EVENT.book, out, tally, start, end)
-    return OK
   }
 
   /** A REST snapshot of the instrument. As `update`. */

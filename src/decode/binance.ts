@@ -68,11 +68,12 @@ export class BinanceDecoder implements Decoder {
   #start = 0
   #end = 0
 
-  constructor({ venue, instruments, market }: BinanceOptions) {
+  /** `depth`: the books of the source, where somebody else keeps them too. */
+  constructor({ venue, instruments, market }: BinanceOptions, depth = new BinanceDepth(market)) {
     this.#venue = new TextEncoder().encode(venue)
     this.#text = this.#venue
     this.#resolver = new InstrumentResolver(instruments)
-    this.#depth = new BinanceDepth(market)
+    this.#depth = depth
   }
 
   decode(

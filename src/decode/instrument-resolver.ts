@@ -13,7 +13,7 @@ import { canonicalSymbol } from '../tick/symbols.ts'
 export const NO_SYMBOL = 0
 export const NO_ROOM = -1
 
-const VENUE_BYTES_MAX = 32
+export const VENUE_BYTES_MAX = 32
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 const DELETE = 0x7f

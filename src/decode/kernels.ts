@@ -1,14 +1,16 @@
 // The kernel seam: which implementation of the inner loops serves this process.
 //
-// The JS kernels are the reference. Native ones, where they are built, must give the same records,
-// counts and reasons for the same bytes. TICKD_KERNELS chooses: js, native, or auto (native where
-// it is there). A native build that is asked for and is not there is an error, not a silent
-// fall-back. Callers take what they need from `activeKernels()` and from nowhere else.
+// The JS kernels are the reference. Native ones, where they are built, give the same records,
+// counts and reasons for the same bytes: they decode what is common, and leave every other message
+// to the JS decoder. TICKD_KERNELS chooses: see native/addon.ts. Callers take what they need from
+// `activeKernels()` and from nowhere else.
 
-import { TickdError } from '../errors.ts'
+import { type Addon, activeAddon, chooseAddon, type KernelChoice } from '../native/addon.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
 import { BinanceDecoder } from './binance.ts'
 import type { Decoder } from './decoder.ts'
+import { NativeBinanceDecoder } from './native-binance.ts'
+import { NativeNdjsonDecoder, NativePackedDecoder } from './native-lines.ts'
 import { NdjsonDecoder } from './ndjson.ts'
 import { PackedDecoder } from './packed.ts'
 
@@ -25,8 +27,6 @@ export interface Kernels {
   packed(options: DecoderOptions): Decoder
 }
 
-export const KERNEL_CHOICES = ['auto', 'js', 'native'] as const
-
 export const jsKernels: Kernels = Object.freeze({
   name: 'js' as const,
   binance: (options) => new BinanceDecoder(options),
@@ -34,30 +34,33 @@ export const jsKernels: Kernels = Object.freeze({
   packed: (options) => new PackedDecoder(options),
 } satisfies Kernels)
 
-/** The kernels for a choice of TICKD_KERNELS. */
+function nativeKernels(addon: Addon): Kernels {
+  return Object.freeze({
+    name: 'native' as const,
+    binance: (options) => new NativeBinanceDecoder(addon, options),
+    ndjson: (options) => new NativeNdjsonDecoder(addon, options),
+    packed: (options) => new NativePackedDecoder(addon, options),
+  } satisfies Kernels)
+}
+
+const ofAddon = new WeakMap<Addon, Kernels>()
+
+/** The kernels for a choice of TICKD_KERNELS. Throws TickdError CONFIG_INVALID. */
 export function chooseKernels(choice: string): Kernels {
-  switch (choice) {
-    case '':
-    case 'auto':
-    case 'js':
-      return jsKernels
-    case 'native':
-      throw new TickdError(
-        'CONFIG_INVALID',
-        'TICKD_KERNELS=native, and this build has no native kernels; set it to auto or js',
-      )
-    default:
-      throw new TickdError(
-        'CONFIG_INVALID',
-        `TICKD_KERNELS=${choice} is not one of ${KERNEL_CHOICES.join(', ')}`,
-      )
-  }
+  return kernelsOf(chooseAddon(choice))
 }
 
 let active: Kernels | undefined
 
-/** What the environment chose, once a process. */
+/** What the environment chose, once a thread. */
 export function activeKernels(): Kernels {
-  active ??= chooseKernels(process.env.TICKD_KERNELS ?? 'auto')
+  active ??= kernelsOf(activeAddon())
   return active
+}
+
+function kernelsOf({ addon }: KernelChoice): Kernels {
+  if (addon === undefined) return jsKernels
+  const kernels = ofAddon.get(addon) ?? nativeKernels(addon)
+  ofAddon.set(addon, kernels)
+  return kernels
 }

@@ -31,6 +31,8 @@ const encoder = new TextEncoder()
 
 export class InstrumentTable {
   readonly capacity: number
+  /** For native kernels, which only read it. */
+  readonly memory: SharedArrayBuffer
   readonly #words: Int32Array
   readonly #slots: Int32Array
   readonly #slotMask: number
@@ -46,6 +48,7 @@ export class InstrumentTable {
     assert(memory.byteLength === layout.size, 'the memory was made for this capacity')
     assert((capacity & (capacity - 1)) === 0, 'the capacity is a power of two')
     this.capacity = capacity
+    this.memory = memory
     this.#words = new Int32Array(memory, 0, layout.slots / 4)
     this.#slots = new Int32Array(memory, layout.slots, layout.slotCount)
     this.#slotMask = layout.slotCount - 1

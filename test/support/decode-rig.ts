@@ -4,6 +4,7 @@
 
 import { DecodeTally, EVENT_NAMES } from '../../src/decode/decoder.ts'
 import { createDecoder } from '../../src/decode/formats.ts'
+import type { Kernels } from '../../src/decode/kernels.ts'
 import { IGNORE_REASONS, REJECT_REASONS } from '../../src/ledger/reasons.ts'
 import { BATCH_TICKS_MAX } from '../../src/limits.ts'
 import { FRAME_FORMAT, type FrameFormatName } from '../../src/ring/frame-format.ts'
@@ -23,6 +24,8 @@ export interface RigOptions {
   venue?: string
   instrumentsMax?: number
   batchCapacity?: number
+  /** Unless given: those that the environment chose. */
+  kernels?: Kernels
 }
 
 export class DecodeRig {
@@ -55,10 +58,8 @@ export class DecodeRig {
       recvSec: RECV_SEC,
       recvNsec: RECV_NSEC,
     }
-    this.#decoder = createDecoder(number, {
-      venue: options.venue ?? 'binance',
-      instruments: this.instruments,
-    })
+    const decoderOptions = { venue: options.venue ?? 'binance', instruments: this.instruments }
+    this.#decoder = createDecoder(number, decoderOptions, options.kernels)
   }
 
   /** Decodes one frame and returns its records. */

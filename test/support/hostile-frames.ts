@@ -26,9 +26,19 @@ export class HostileFrames {
       frame = Buffer.concat([frame, Buffer.from('\n'), this.good()])
     }
     if (this.#below(50) === 0) frame = this.#noise()
-    const spoils = this.#below(5)
-    for (let i = 0; i < spoils; i++) frame = this.#spoil(frame)
-    return frame
+    return this.spoiled(frame, this.#below(5))
+  }
+
+  /** A frame spoiled so many times. */
+  spoiled(frame: Uint8Array, times: number): Uint8Array {
+    let spoiled: Buffer = Buffer.from(frame)
+    for (let i = 0; i < times; i++) spoiled = this.#spoil(spoiled)
+    return spoiled
+  }
+
+  /** Arbitrary bytes. */
+  noise(): Uint8Array {
+    return this.#noise()
   }
 
   /** A frame that the decoder understands. */

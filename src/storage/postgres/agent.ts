@@ -13,12 +13,13 @@ import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
 import type { SharedSeq } from '../../ring/shared-seq.ts'
-import type { Agent } from '../../threads/agent.ts'
+import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import { Backoff } from '../backoff.ts'
 import { BatchPlan } from './batch-plan.ts'
-import { type CopyKernel, jsCopyKernel } from './encode.ts'
+import { activeCopyKernel } from './copy-kernel.ts'
+import type { CopyKernel } from './encode.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
 import { PostgresWriter, type Stored } from './writer.ts'
 
@@ -119,6 +120,12 @@ export class PostgresAgent implements Agent {
     return rows
   }
 
+  idleMsMax(): number {
+    if (this.#waitingSinceMs === Number.POSITIVE_INFINITY) return IDLE_MS_MAX
+    const waitedMs = this.#options.clock.monoMs() - this.#waitingSinceMs
+    return Math.min(Math.max(this.#options.config.batch_ms - waitedMs, 0), IDLE_MS_MAX)
+  }
+
   drain(): boolean {
     this.#isDraining = true
     if (this.#writer === undefined) return this.#opening === undefined
@@ -155,7 +162,7 @@ export class PostgresAgent implements Agent {
         synchronousCommit: config.synchronous_commit,
         partitionDaysAhead: config.partition_days_ahead,
         instruments,
-        kernel: this.#options.kernel ?? jsCopyKernel,
+        kernel: this.#options.kernel ?? activeCopyKernel(),
         log,
         signal: this.#opening.signal,
         onProgress: () => {

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { jsCopyKernel } from '../../../../src/storage/postgres/encode.ts'
+import { chooseAddon } from '../../../../src/native/addon.ts'
+import { copyKernelOf } from '../../../../src/storage/postgres/copy-kernel.ts'
+import { type CopyKernel, jsCopyKernel } from '../../../../src/storage/postgres/encode.ts'
 import { columnsOf, ROW_BYTES_MAX, TABLES } from '../../../../src/storage/postgres/tables.ts'
 import { TickBatch } from '../../../../src/tick/batch.ts'
 import { KIND, type KindName } from '../../../../src/tick/layout.ts'
@@ -58,56 +60,74 @@ function readRow(view: DataView, offset: number): { values: (bigint | null)[]; n
 
 const WIDTH = { timestamptz: 8, int8: 8, int4: 4, int2: 2 } as const
 
-for (const kind of TABLES) {
-  t.test(`${kind}: every row is the record, value by value, by BigInt arithmetic`, (t) => {
-    const random = seededRandom(t)
-    const count = 4000
-    const batch = randomBatch(count, KIND[kind], random)
-    const order = Int32Array.from({ length: count }, (_, i) => count - 1 - i)
-    const view = new DataView(new ArrayBuffer(count * (ROW_BYTES_MAX[KIND[kind]] as number) + 7))
-    const firstSeq = 2 ** 32 - 2000
-    const end = jsCopyKernel.encode(KIND[kind], batch, order, 0, count, 63, firstSeq, view, 7)
-    let at = 7
-    for (let row = 0; row < count; row++) {
-      const index = order[row] as number
-      const { values, next } = readRow(view, at)
-      const expected = expectedRow(batch, index, kind, 63, firstSeq + index)
-      if (values.join() !== expected.join()) t.same(values, expected, `row ${row}`)
-      at = next
-    }
-    t.equal(at, end, 'the returned offset is behind the last row')
+const native = copyKernelOf(chooseAddon('auto'))
+const kernels: CopyKernel[] = native === jsCopyKernel ? [jsCopyKernel] : [jsCopyKernel, native]
+
+const absent = kernels.length === 2 ? false : chooseAddon('auto').why
+t.test('the native kernel is under test too', { skip: absent }, async (t) => {
+  t.equal(kernels[1]?.name, 'native')
+})
+
+for (const kernel of kernels) {
+  for (const kind of TABLES) {
+    t.test(
+      `${kernel.name}: ${kind}: every row is the record, value by value, by BigInt arithmetic`,
+      (t) => {
+        const random = seededRandom(t)
+        const count = 4000
+        const batch = randomBatch(count, KIND[kind], random)
+        const order = Int32Array.from({ length: count }, (_, i) => count - 1 - i)
+        const view = new DataView(
+          new ArrayBuffer(count * (ROW_BYTES_MAX[KIND[kind]] as number) + 7),
+        )
+        const firstSeq = 2 ** 32 - 2000
+        const end = kernel.encode(KIND[kind], batch, order, 0, count, 63, firstSeq, view, 7)
+        let at = 7
+        for (let row = 0; row < count; row++) {
+          const index = order[row] as number
+          const { values, next } = readRow(view, at)
+          const expected = expectedRow(batch, index, kind, 63, firstSeq + index)
+          if (values.join() !== expected.join()) t.same(values, expected, `row ${row}`)
+          at = next
+        }
+        t.equal(at, end, 'the returned offset is behind the last row')
+        t.end()
+      },
+    )
+
+    t.test(
+      `${kernel.name}: ${kind}: a row without nulls has the columns and widths of the table`,
+      (t) => {
+        const batch = new TickBatch(1)
+        batch.count = 1
+        batch.setKindSide(0, KIND[kind], 1)
+        const max = ROW_BYTES_MAX[KIND[kind]] as number
+        const view = new DataView(new ArrayBuffer(max))
+        const order = new Int32Array(1)
+        t.equal(kernel.encode(KIND[kind], batch, order, 0, 1, 0, 0, view, 0), max)
+        const columns = columnsOf(kind)
+        t.equal(view.getInt16(0), columns.length)
+        let at = 2
+        for (const { name, type } of columns) {
+          t.equal(view.getInt32(at), WIDTH[type], name)
+          at += 4 + WIDTH[type]
+        }
+        t.end()
+      },
+    )
+  }
+
+  t.test(`${kernel.name}: an empty range of rows writes nothing`, (t) => {
+    const view = new DataView(new ArrayBuffer(8))
+    const batch = new TickBatch(1)
+    t.equal(kernel.encode(KIND.trade, batch, new Int32Array(1), 0, 0, 0, 0, view, 5), 5)
     t.end()
   })
 
-  t.test(`${kind}: a row without nulls has the columns and widths of the table`, (t) => {
+  t.test(`${kernel.name}: a kind that has no table is a bug`, (t) => {
+    const view = new DataView(new ArrayBuffer(200))
     const batch = new TickBatch(1)
-    batch.count = 1
-    batch.setKindSide(0, KIND[kind], 1)
-    const max = ROW_BYTES_MAX[KIND[kind]] as number
-    const view = new DataView(new ArrayBuffer(max))
-    const order = new Int32Array(1)
-    t.equal(jsCopyKernel.encode(KIND[kind], batch, order, 0, 1, 0, 0, view, 0), max)
-    const columns = columnsOf(kind)
-    t.equal(view.getInt16(0), columns.length)
-    let at = 2
-    for (const { name, type } of columns) {
-      t.equal(view.getInt32(at), WIDTH[type], name)
-      at += 4 + WIDTH[type]
-    }
+    t.throws(() => kernel.encode(0, batch, new Int32Array(1), 0, 1, 0, 0, view, 0), /invariant/)
     t.end()
   })
 }
-
-t.test('an empty range of rows writes nothing', (t) => {
-  const view = new DataView(new ArrayBuffer(8))
-  const batch = new TickBatch(1)
-  t.equal(jsCopyKernel.encode(KIND.trade, batch, new Int32Array(1), 0, 0, 0, 0, view, 5), 5)
-  t.end()
-})
-
-t.test('a kind that has no table is a bug', (t) => {
-  const view = new DataView(new ArrayBuffer(200))
-  const batch = new TickBatch(1)
-  t.throws(() => jsCopyKernel.encode(0, batch, new Int32Array(1), 0, 1, 0, 0, view, 0), /invariant/)
-  t.end()
-})

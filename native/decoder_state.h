@@ -1,0 +1,22 @@
+// What a decoder keeps from frame to frame: nothing that changes a result, only memories.
+#ifndef TICKD_DECODER_STATE_H
+#define TICKD_DECODER_STATE_H
+
+#include "instrument_table.h"
+#include "object_scan.h"
+#include "values.h"
+
+namespace tickd {
+
+struct DecoderState {
+  DecoderState(const Byte* instrument_memory, std::size_t capacity) noexcept
+      : instruments(instrument_memory, capacity) {}
+
+  InstrumentTable instruments;
+  Guess guess;
+  TimeReader times;
+};
+
+}  // namespace tickd
+
+#endif

@@ -1,0 +1,241 @@
+// Unit tests of the kernels: run under the address and undefined-behaviour sanitizers.
+//
+// Frames are heap blocks of exactly their size, so that a byte read beside one is found. Each test
+// is a function; the first CHECK that fails aborts with its line.
+
+#include "../binance_kernel.h"
+#include "../copy_kernel.h"
+#include "../fuzz/fuzz_frame.h"
+#include "../ndjson_kernel.h"
+#include "../packed_kernel.h"
+
+using namespace tickd;
+using namespace tickd::test;
+
+namespace {
+
+OwnBytes own(std::string_view text) { return {TableFixture::bytes(text), text.size()}; }
+
+/** The code for a frame of Binance spot; the records are in `memory`. */
+BinanceCode binance(std::string_view text, BatchMemory& memory, DepthUpdate& depth,
+                    std::size_t capacity = BATCH_TICKS) {
+  const BinanceVenue venue{TableFixture::bytes("binance"), 7, false};
+  const OwnBytes bytes = own(text);
+  Batch batch = memory.batch(capacity);
+  return decode_binance(bytes.frame(), venue, state(), batch, depth);
+}
+
+BinanceCode binance(std::string_view text) {
+  BatchMemory memory;
+  DepthUpdate depth{};
+  return binance(text, memory, depth);
+}
+
+constexpr std::string_view TRADE =
+    R"({"e":"trade","E":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30000000",)"
+    R"("q":"0.00600000","T":1723161256321,"m":false,"M":true})";
+
+void a_trade_is_its_values() {
+  BatchMemory memory;
+  DepthUpdate depth{};
+  CHECK(binance(TRADE, memory, depth) == BinanceCode::trade);
+  const Tick tick = memory.tick(0);
+  check_head(tick, layout::KIND_TRADE);
+  CHECK(tick.ts_event == 1'723'161'256'321'000'000 && tick.instrument == 1);
+  CHECK(tick.side == layout::SIDE_BUY && tick.action == 0 && tick.interval == 0);
+  CHECK(tick.flags == (layout::FLAG_LAST | layout::FLAG_REPLAYED));
+  CHECK(tick.p[0] == 61'800'300'000'000 && tick.p[1] == 600'000);
+  CHECK(tick.p[2] == 5'266'583'935 && tick.p[3] == NULL_VALUE);
+}
+
+void every_cut_of_a_trade_is_left() {
+  for (std::size_t size = 0; size < TRADE.size(); size++) {
+    CHECK(binance(TRADE.substr(0, size)) == BinanceCode::left);
+  }
+}
+
+void what_is_rare_is_left() {
+  const std::string trade(TRADE);
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"BTCUSDT", "XRPUSDT"},                // unknown instrument
+           {"BTCUSDT", "BTC\\u0055SDT"},          // escape
+           {"BTCUSDT", ""},                       // no name
+           {"\"61800.30000000\"", "61800.3"},     // a number where a string has to be
+           {"61800.30000000", "61800.3000000001"},  // too many decimals
+           {"61800.30000000", "9223372037"},      // overflow
+           {"61800.30000000", "1e5"},
+           {"61800.30000000", "."},
+           {"61800.30000000", "-"},
+           {"5266583935", "5266583935.0"},
+           {"5266583935", "05"},
+           {"5266583935", "9223372036854775808"},
+           {"\"T\":1723161256321", "\"T\":-1"},
+           {"\"T\":1723161256321", "\"T\":9007199254740993"},
+           {"false", "0"},
+           {"false", "fals"},
+           {"\"trade\"", "\"trades\""},
+           {"{\"e\"", "[{\"e\""},
+           {"true}", "true} x"},
+           {"true}", "true,}"},
+           {"true}", "[[1,{}],tru]}"},
+       }) {
+    std::string text = trade;
+    text.replace(text.find(from), from.size(), to);
+    CHECK(binance(text) == BinanceCode::left);
+  }
+  BatchMemory memory;
+  DepthUpdate depth{};
+  CHECK(binance(TRADE, memory, depth, 0) == BinanceCode::left);  // no room
+}
+
+void what_is_legal_is_taken() {
+  const std::string trade(TRADE);
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"61800.30000000", "-0.000000001"},
+           {"61800.30000000", "9223372036.854775807"},
+           {"61800.30000000", "00001"},
+           {"5266583935", "-999999999999999999"},
+           {"\"T\":1723161256321", "\"T\":9007199254740991"},
+           {"\"T\":1723161256321,", ""},
+           {"true}", "{\"a\":[1,-2.5e-7,\"\xff\",{\"b\":null}]}}\r\n"},
+           {"\"M\":true", " \"e\" : \"trade\" "},
+       }) {
+    std::string text = trade;
+    text.replace(text.find(from), from.size(), to);
+    CHECK(binance(text) == BinanceCode::trade);
+  }
+}
+
+void levels_are_written_behind_the_batch() {
+  BatchMemory memory;
+  DepthUpdate depth{};
+  const std::string_view text =
+      R"({"e":"depthUpdate","E":1723161256322,"s":"BTCUSDT","U":5,"u":9,)"
+      R"("b":[["1.5","2"],["1","0.00"]],"a":[["2","0.1"]]})";
+  CHECK(binance(text, memory, depth) == BinanceCode::depth);
+  CHECK(depth.level_count == 3 && depth.first == 5 && depth.last == 9 && depth.previous == 4);
+  CHECK(memory.tick(1).action == layout::ACTION_DELETE && memory.tick(1).p[2] == 9);
+  CHECK(memory.tick(2).side == layout::SIDE_SELL && memory.tick(2).p[1] == 10'000'000);
+  CHECK(binance(text, memory, depth, 2) == BinanceCode::left);  // no room for the third
+}
+
+void nesting_has_a_depth() {
+  const auto nested = [](int depth) {
+    return std::string(TRADE.substr(0, TRADE.size() - 1)) + ",\"x\":" +
+           std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']') + "}";
+  };
+  CHECK(binance(nested(DEPTH_MAX)) == BinanceCode::trade);
+  CHECK(binance(nested(DEPTH_MAX + 1)) == BinanceCode::left);
+}
+
+void lines_stop_at_what_is_left() {
+  const std::string good =
+      R"({"type":"trade","venue":"binance","symbol":"BTC-USDT","ts_event":)"
+      R"("2024-08-08T23:54:15.208Z","price":1,"size":"0.5"})";
+  const OwnBytes bytes = own(good + "\n" + good + "\n\n" + good);
+  BatchMemory memory;
+  Batch batch = memory.batch(BATCH_TICKS);
+  Frame frame = bytes.frame();
+  const Outcome first = decode_ndjson(frame, state(), batch);
+  CHECK(first.is_left && batch.count == 2 && first.decoded[layout::KIND_TRADE] == 2);
+  CHECK(first.next == 2 * (good.size() + 1) && first.left_end == first.next);
+  CHECK(memory.tick(0).ts_event == 1'723'161'255'208'000'000);
+  frame.start = first.left_end + 1;
+  const Outcome second = decode_ndjson(frame, state(), batch);
+  CHECK(!second.is_left && batch.count == 3);
+  CHECK(memory.origins[4] == static_cast<int>(frame.start));
+  CHECK(memory.origins[5] == static_cast<int>(frame.end));
+}
+
+void times_are_of_the_calendar() {
+  const auto read = [](std::string_view text, std::int64_t& out) {
+    const OwnBytes bytes = own(text);
+    const Frame frame = bytes.frame();
+    TimeReader times;
+    const Byte* end = frame.bytes + frame.end;
+    return times.read(frame.bytes, end, end, out);
+  };
+  std::int64_t nanos = 0;
+  CHECK(read("1970-01-01T00:00:00Z", nanos) && nanos == 0);
+  CHECK(read("2000-02-29T00:00:00.000000001+00:00", nanos) && nanos == 951'782'400'000'000'001);
+  CHECK(read("2262-04-11T23:47:16.854775807Z", nanos) && nanos == INT64_MAX);
+  for (const std::string_view text :
+       {"2262-04-11T23:47:16.854775808Z", "1900-02-29T00:00:00Z", "2023-02-29T00:00:00Z",
+        "2024-13-01T00:00:00Z", "2024-00-01T00:00:00Z", "2024-01-32T00:00:00Z",
+        "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "2024-01-01T00:00:60Z",
+        "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00.0000000001Z", "2024-01-01T00:00:00+01:00",
+        "2024-01-01T00:00:00", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00ZZ", "",
+        "1969-12-31T23:59:59Z", "2O24-01-01T00:00:00Z"}) {
+    CHECK(!read(text, nanos));
+  }
+}
+
+void packed_ticks_have_a_form() {
+  Tick good = tick_of({nullptr, 0, 0, 0, 9, 0}, layout::KIND_TRADE);
+  good.instrument = 3;
+  good.side = layout::SIDE_BUY;
+  good.flags = layout::FLAG_LAST | layout::FLAG_LATE;
+  const auto taken = [](const Tick& tick) {
+    const OwnBytes bytes(reinterpret_cast<const Byte*>(&tick), sizeof tick);
+    BatchMemory memory;
+    Batch batch = memory.batch(1);
+    const Outcome outcome = decode_packed(bytes.frame(), state().instruments, batch);
+    if (!outcome.is_left) {
+      CHECK(memory.tick(0).flags == (layout::FLAG_LAST | layout::FLAG_REPLAYED));
+      CHECK(memory.tick(0).source == SOURCE && memory.tick(0).ts_recv == RECV);
+    }
+    return !outcome.is_left;
+  };
+  CHECK(taken(good));
+  const auto spoiled = [&](auto spoil) {
+    Tick tick = good;
+    spoil(tick);
+    return !taken(tick);
+  };
+  CHECK(spoiled([](Tick& tick) { tick.kind = 0; }));
+  CHECK(spoiled([](Tick& tick) { tick.kind = layout::KIND_COUNT; }));
+  CHECK(spoiled([](Tick& tick) { tick.instrument = 0; }));
+  CHECK(spoiled([](Tick& tick) { tick.instrument = 4; }));
+  CHECK(spoiled([](Tick& tick) { tick.side = 3; }));
+  CHECK(spoiled([](Tick& tick) { tick.action = 1; }));
+  CHECK(spoiled([](Tick& tick) { tick.market = 1; }));
+  CHECK(spoiled([](Tick& tick) { tick.interval = 1; }));
+  CHECK(spoiled([](Tick& tick) { tick.reserved = 1; }));
+  CHECK(spoiled([](Tick& tick) { tick.flags = 1 << 15; }));
+  CHECK(spoiled([](Tick& tick) { tick.ts_event = -1; }));
+  CHECK(spoiled([](Tick& tick) { tick.ts_event = NULL_VALUE; }));
+}
+
+void a_row_is_as_postgresql_reads_it() {
+  Tick tick = tick_of({nullptr, 0, 0, 7, 9, 0}, layout::KIND_TRADE);
+  tick.ts_event = 946'684'800'000'001'002;
+  tick.instrument = 5;
+  tick.p[3] = NULL_VALUE;
+  const std::int32_t order = 0;
+  const CopyRows rows{layout::KIND_TRADE, reinterpret_cast<const Byte*>(&tick), 1, &order, 0, 1, 1,
+                      0x0000'0001'0000'0002};
+  std::vector<Byte> out(copy_bytes_max(rows));
+  const Byte* end = encode_copy(rows, out.data());
+  CHECK(end == out.data() + out.size() - 8);  // a null is eight bytes shorter
+  const std::vector<Byte> head = {0, 12, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1,
+                                  0, 0,  0, 8, 0, 1, 0, 1, 0, 0, 0, 2};
+  CHECK(std::equal(head.begin(), head.end(), out.begin()));
+}
+
+}  // namespace
+
+int main() {
+  a_trade_is_its_values();
+  every_cut_of_a_trade_is_left();
+  what_is_rare_is_left();
+  what_is_legal_is_taken();
+  levels_are_written_behind_the_batch();
+  nesting_has_a_depth();
+  lines_stop_at_what_is_left();
+  times_are_of_the_calendar();
+  packed_ticks_have_a_form();
+  a_row_is_as_postgresql_reads_it();
+  std::puts("native kernels: all tests passed");
+  return 0;
+}

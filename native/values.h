@@ -1,0 +1,152 @@
+// The values of members: decimals, whole numbers and times as 64-bit integers, exact.
+//
+// The twins of src/tick/fixed-point.ts and time.ts for what they accept; whatever is refused here
+// (also a value that is legal but rare: more than 18 digits, decimals beyond the scale that are
+// zero) is left to the JS twin, which says why. True = `out` is written.
+#ifndef TICKD_VALUES_H
+#define TICKD_VALUES_H
+
+#include "bytes.h"
+
+namespace tickd {
+
+constexpr std::int64_t NANOS_PER_SECOND = 1'000'000'000;
+
+/** The text [at, text_end) as a decimal times 10^decimals. Bytes up to `end` may be read. */
+inline bool read_decimal(const Byte* at, const Byte* text_end, const Byte* end, int decimals,
+                         std::int64_t& out) noexcept {
+  const bool negative = at < text_end && *at == '-';
+  const Digits whole = read_digits(negative ? at + 1 : at, end);
+  if (whole.count == 0 || whole.count > DIGITS_EXACT_MAX) return false;
+  std::uint64_t fraction = 0;
+  const Byte* next = whole.end;
+  if (next != text_end) {
+    if (*next != '.') return false;
+    const Digits digits = read_few_digits(next + 1, text_end, end);
+    if (digits.count == 0 || digits.count > static_cast<std::size_t>(decimals)) return false;
+    next = digits.end;
+    fraction = digits.value * POWERS_OF_TEN[static_cast<std::size_t>(decimals) - digits.count];
+  }
+  if (next != text_end) return false;
+  std::int64_t value;
+  if (__builtin_mul_overflow(static_cast<std::int64_t>(whole.value),
+                             static_cast<std::int64_t>(POWERS_OF_TEN[decimals]), &value) ||
+      __builtin_add_overflow(value, static_cast<std::int64_t>(fraction), &value)) {
+    return false;
+  }
+  out = negative ? -value : value;
+  return true;
+}
+
+/** The text as a whole number of either sign. */
+inline bool read_integer(const Byte* at, const Byte* text_end, const Byte* end,
+                         std::int64_t& out) noexcept {
+  const bool negative = at < text_end && *at == '-';
+  const Digits digits = read_digits(negative ? at + 1 : at, end);
+  if (digits.end != text_end || digits.count == 0) return false;
+  if (digits.count > DIGITS_EXACT_MAX) return false;
+  const std::int64_t value = static_cast<std::int64_t>(digits.value);
+  out = negative ? -value : value;
+  return true;
+}
+
+/** The largest whole number that a double holds with all below it. */
+constexpr std::uint64_t WHOLE_MAX = (1ull << 53) - 1;
+/** Epoch integers from here on are microseconds. */
+constexpr std::uint64_t MICROS_MIN = 100'000'000'000'000ull;
+constexpr std::uint64_t TIME_MILLIS_MAX = 9'223'372'036'854ull;
+
+/** An epoch integer, milliseconds or microseconds, as nanoseconds. */
+inline bool read_epoch(std::uint64_t value, std::int64_t& out) noexcept {
+  if (value < MICROS_MIN) {
+    if (value > TIME_MILLIS_MAX) return false;
+    out = static_cast<std::int64_t>(value * 1'000'000);
+    return true;
+  }
+  if (value > WHOLE_MAX) return false;
+  out = static_cast<std::int64_t>(value * 1000);
+  return true;
+}
+
+/** The number that `count` digits make; above any legal one where one of them is no digit. */
+inline unsigned read_few(const Byte* at, int count) noexcept {
+  unsigned value = 0;
+  for (int i = 0; i < count; i++) {
+    const unsigned digit = static_cast<unsigned>(at[i]) - '0';
+    if (digit > 9) return ~0u;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+inline bool is_leap(unsigned year) noexcept {
+  return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/** Seconds since 1970 at the begin of the day 'YYYY-MM-DD'; -1 = no such day from 1970 to 2262. */
+inline std::int64_t read_date(const Byte* at) noexcept {
+  constexpr unsigned BEFORE[] = {0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+  constexpr unsigned DAYS[] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  constexpr unsigned DAYS_TO_1970 = 719'162;
+  const unsigned year = read_few(at, 4);
+  const unsigned month = read_few(at + 5, 2);
+  const unsigned day = read_few(at + 8, 2);
+  if (at[4] != '-' || at[7] != '-' || year < 1970 || year > 2262 || month < 1 || month > 12) {
+    return -1;
+  }
+  const bool leap = is_leap(year);
+  if (day < 1 || day > DAYS[month] + (month == 2 && leap ? 1 : 0)) return -1;
+  const unsigned before = year - 1;
+  const unsigned leap_days = before / 4 - before / 100 + before / 400 + (month > 2 && leap ? 1 : 0);
+  const unsigned days = before * 365 + leap_days + BEFORE[month] + day - 1 - DAYS_TO_1970;
+  return static_cast<std::int64_t>(days) * 86'400;
+}
+
+/** Reads times; remembers the last day, as neighbouring records share it. */
+class TimeReader {
+ public:
+  /** 'YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)' as nanoseconds since 1970. */
+  bool read(const Byte* at, const Byte* text_end, const Byte* end, std::int64_t& out) noexcept {
+    if (text_end - at < 20) return false;
+    if (load_u64(at) != date_low_ || load_u64(at + 2) != date_high_) {
+      const std::int64_t seconds = read_date(at);
+      if (seconds < 0) return false;
+      date_low_ = load_u64(at);
+      date_high_ = load_u64(at + 2);
+      date_seconds_ = seconds;
+    }
+    const unsigned hour = read_few(at + 11, 2);
+    const unsigned minute = read_few(at + 14, 2);
+    const unsigned second = read_few(at + 17, 2);
+    if (hour > 23 || minute > 59 || second > 59) return false;
+    if (at[10] != 'T' || at[13] != ':' || at[16] != ':') return false;
+    const Byte* next = at + 19;
+    std::int64_t nanos = 0;
+    if (*next == '.') {
+      const Digits digits = read_digits(next + 1, end);
+      if (digits.count == 0 || digits.count > 9) return false;
+      nanos = static_cast<std::int64_t>(digits.value * POWERS_OF_TEN[9 - digits.count]);
+      next = digits.end;
+    }
+    if (!is_utc(next, text_end)) return false;
+    const std::int64_t seconds = date_seconds_ + hour * 3600 + minute * 60 + second;
+    std::int64_t value;
+    if (__builtin_mul_overflow(seconds, NANOS_PER_SECOND, &value)) return false;
+    return !__builtin_add_overflow(value, nanos, &out);
+  }
+
+ private:
+  static bool is_utc(const Byte* at, const Byte* text_end) noexcept {
+    if (text_end - at == 1) return *at == 'Z';
+    return text_end - at == 6 && equal(at, reinterpret_cast<const Byte*>("+00:00"), 6);
+  }
+
+  /** Bytes 0 … 7 and 2 … 9 of the day's text. */
+  std::uint64_t date_low_ = 0;
+  std::uint64_t date_high_ = 0;
+  std::int64_t date_seconds_ = 0;
+};
+
+}  // namespace tickd
+
+#endif

@@ -1,0 +1,99 @@
+// The native addon: found, loaded, checked against this program's layout, or explained away.
+//
+// The one place that knows where it lies. TICKD_KERNELS chooses: js, native, or auto (native where
+// it loads). A native build that is asked for and does not load is an error, not a silent
+// fall-back; with auto the reason is kept, and said at start. Each thread loads it for itself.
+
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import { errorText, TickdError } from '../errors.ts'
+import { LAYOUT_ID } from './layout-id.ts'
+
+const PATH = resolve(import.meta.dirname, '../../build/Release/tickd.node')
+
+/** A decoder's native half. `run` works on what was bound last: see control.ts. */
+export interface NativeSession {
+  bind(input: Uint8Array, ticks: Uint8Array, origins: Int32Array): void
+  run(): void
+}
+
+/** What native/addon.cc exports. */
+export interface Addon {
+  readonly layoutId: number
+  /** `kernel`: KERNEL. `instruments`: all of an instrument table's memory. */
+  decoder(
+    kernel: number,
+    control: Float64Array,
+    instruments: Uint8Array,
+    capacity: number,
+    venue: Uint8Array,
+  ): NativeSession
+  encodeCopy(
+    kind: number,
+    ticks: Uint8Array,
+    order: Int32Array,
+    from: number,
+    to: number,
+    shard: number,
+    firstSeq: number,
+    out: DataView,
+    offset: number,
+  ): number
+}
+
+export interface KernelChoice {
+  readonly name: 'js' | 'native'
+  /** Why these, for the log. */
+  readonly why: string
+  /** Present where the name is native. */
+  readonly addon?: Addon
+}
+
+export const KERNEL_CHOICES = ['auto', 'js', 'native'] as const
+
+/** The kernels for a choice of TICKD_KERNELS. Throws TickdError CONFIG_INVALID. */
+export function chooseAddon(choice: string, path: string = PATH): KernelChoice {
+  switch (choice) {
+    case 'js':
+      return { name: 'js', why: 'TICKD_KERNELS=js' }
+    case 'native':
+    case 'auto':
+    case '':
+      break
+    default:
+      throw new TickdError(
+        'CONFIG_INVALID',
+        `TICKD_KERNELS=${choice} is not one of ${KERNEL_CHOICES.join(', ')}`,
+      )
+  }
+  const found = load(path)
+  if (typeof found !== 'string') return { name: 'native', why: 'built and loaded', addon: found }
+  if (choice !== 'native') return { name: 'js', why: found }
+  throw new TickdError(
+    'CONFIG_INVALID',
+    `TICKD_KERNELS=native, and ${found}; build them with: sh scripts/build-native --must, ` +
+      'or set it to auto or js',
+  )
+}
+
+let chosen: KernelChoice | undefined
+
+/** What the environment chose, once a thread. */
+export function activeAddon(): KernelChoice {
+  chosen ??= chooseAddon(process.env.TICKD_KERNELS ?? 'auto')
+  return chosen
+}
+
+/** The addon, or why there is none. */
+function load(path: string): Addon | string {
+  if (!existsSync(path)) return 'the native kernels are not built'
+  let addon: Addon
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon
+  } catch (error) {
+    return `the native kernels do not load (${errorText(error)})`
+  }
+  if (addon.layoutId === LAYOUT_ID) return addon
+  return 'the native kernels were built from other sources than these'
+}
