@@ -128,7 +128,7 @@ const journal = z
       .default(128 * MIB)
       .describe('A segment is closed at this size.'),
     sync_interval_ms: int(0, 1000)
-      .default(2)
+      .default(5)
       .describe('Longest time a record waits for its fsync; 0 = fsync each batch.'),
     sync_bytes: int(4 * KIB, 256 * MIB)
       .default(4 * MIB)
@@ -164,7 +164,7 @@ const postgres = z
       .regex(/^[a-z_][a-z0-9_]{0,30}$/, 'must be a plain lower-case SQL name')
       .default('tickd')
       .describe('Schema of all tables and views.'),
-    batch_rows: int(1, 1_000_000).default(65_536).describe('Most rows in a transaction.'),
+    batch_rows: int(1, 1_000_000).default(131_072).describe('Most rows in a transaction.'),
     batch_ms: int(1, 60_000).default(100).describe('Longest wait for a batch to fill.'),
     copy_buffer_bytes: int(16 * KIB, 16 * MIB)
       .default(512 * KIB)

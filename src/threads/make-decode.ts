@@ -1,7 +1,7 @@
 // The decode agent of a shard, from the shared memory.
 
 import { join } from 'node:path'
-import { DecodeAgent } from '../decode/agent.ts'
+import { DecodeAgent, type DecodeCounters } from '../decode/agent.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { createDecoder, isFrameFormat } from '../decode/formats.ts'
 import type { Log } from '../ops/log.ts'
@@ -25,6 +25,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     const venue = settings !== undefined && 'venue' in settings ? settings.venue : ''
     return createDecoder(format, { venue, instruments })
   }
+  const counters = config.sources.map(({ name }) => shared.counters('decode', name))
   return new DecodeAgent({
     shard,
     inputs: FRAME_PRODUCERS.map((producer) => ({
@@ -49,7 +50,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
       counters: shared.counters('dead_letters', String(shard)),
       log,
     }),
-    counters: (source) => shared.counters('decode', factory.sourceName(source)),
+    counters: (source) => counters[source] as DecodeCounters,
     clock,
     log,
   })
