@@ -82,7 +82,9 @@ export function figureText(
   unit: string,
 ): string {
   const figure = `${median(values).toFixed(digits)} ${unit}`.trimEnd()
-  const spread = values.length > 1 ? ` (spread ${spreadPercent(values).toFixed(0)} %)` : ''
+  // Of a median of 0 the spread has no meaning.
+  const hasSpread = values.length > 1 && median(values) !== 0
+  const spread = hasSpread ? ` (spread ${spreadPercent(values).toFixed(0)} %)` : ''
   return `  ${label.padEnd(44)} ${figure}${spread}\n`
 }
 

@@ -215,6 +215,10 @@ function text(report: Report): string {
       const cores = runs.map((run) => run.cores)
       out += figureText(`    CPU of ${target}`, cores, 2, 'cores')
     }
+    for (const { name, field } of GOAL_US) {
+      const times = ofRate(rounds, rate).map((r) => r.tickd.latency[field] / r.relay.latency[field])
+      out += figureText(`  ${name} of tickd against the relay`, times, 2, 'times')
+    }
   }
   out += `  CPU of the idle daemon: ${(report.idlePercent as number).toFixed(2)} % of a core\n`
   const verified = '  verified: every tick to every subscriber, dense, or declared\n'
