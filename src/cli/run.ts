@@ -13,8 +13,8 @@ export function runCommand(): Command {
     .description('Run the daemon. Without a configuration: embedded stores and synthetic ticks.')
     .addHelpText(
       'after',
-      '\nOptions are listed in docs/config.md; TICKD_SERVE__LISTEN__PORT=9000 in the environment\n' +
-        'does what --set serve.listen.port=9000 does. Ctrl-C or SIGTERM stops in order.',
+      '\nOptions are listed in docs/config.md; TICKD_SERVE__LISTEN__PORT=9000 in the\n' +
+        'environment does what --set serve.listen.port=9000 does. Ctrl-C or SIGTERM stops in order.',
     )
     .action(async (options: ConfigOptions) => {
       process.exitCode = await runUntilSignal(loadFromOptions(options).config)
