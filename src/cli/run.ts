@@ -14,7 +14,8 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       '\nOptions are listed in docs/config.md; TICKD_SERVE__LISTEN__PORT=9000 in the\n' +
-        'environment does what --set serve.listen.port=9000 does. Ctrl-C or SIGTERM stops in order.',
+        'environment does what --set serve.listen.port=9000 does.\n' +
+        'Ctrl-C or SIGTERM stops in order.',
     )
     .action(async (options: ConfigOptions) => {
       process.exitCode = await runUntilSignal(loadFromOptions(options).config)

@@ -32,6 +32,7 @@ const PIECE_BYTES = 256 * KIB
 const FLUSH_MS = 1000
 /** Lines that may wait for the disk, per source. */
 const BACKLOG_BYTES_MAX = 16 * MIB
+const NAME_ATTEMPTS_MAX = 1000
 const EXTENSION = '.jsonl'
 
 export class RawCapture {
@@ -196,22 +197,34 @@ export class SourceCapture {
       this.#file = undefined
     }
     if (this.#file === undefined) {
-      const path = join(directory, `${this.#name}-${this.#startTime()}${EXTENSION}`)
-      // wx: a file that is there is another run's, and stays as it is.
-      this.#file = await open(path, 'wx', 0o640)
+      this.#file = await this.#openNext(directory)
       this.#fileBytes = 0
     }
     await this.#file.writeFile(piece)
     this.#fileBytes += size
   }
 
-  /** '20240808T235415.208000000Z': sorts by time, and two files never begin in one nanosecond. */
-  #startTime(): string {
+  /** A new file, named by the time; by the next free nanosecond, where one is there already. */
+  async #openNext(directory: string): Promise<FileHandle> {
     const { clock } = this.#capture.options
     clock.read()
-    const seconds = new Date(clock.sec * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')
-    return `${seconds}.${String(clock.nsec).padStart(9, '0')}Z`
+    for (let later = 0; ; later++) {
+      const time = startTime(clock.sec, clock.nsec + later)
+      try {
+        // wx: a file that is there is another run's, or ours of a coarse clock, and stays.
+        return await open(join(directory, `${this.#name}-${time}${EXTENSION}`), 'wx', 0o640)
+      } catch (error) {
+        const isTaken = (error as NodeJS.ErrnoException).code === 'EEXIST'
+        if (!isTaken || later === NAME_ATTEMPTS_MAX) throw error
+      }
+    }
   }
+}
+
+/** '20240808T235415.208000000Z': sorts by time. */
+function startTime(sec: number, nsec: number): string {
+  const seconds = new Date(sec * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')
+  return `${seconds}.${String(nsec).padStart(9, '0')}Z`
 }
 
 function content(bytes: Buffer): string {

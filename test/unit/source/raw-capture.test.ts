@@ -121,3 +121,19 @@ t.test('a disk that fails stops the capture, not the source', async (t) => {
   t.match(bench.logged('raw capture stopped')[0]?.fields, { reason: /ENOENT/ })
   source.open(2, 'y')
 })
+
+t.test('two files that begin at one time are two files', async (t) => {
+  const { directory, bench, capture } = setUp(t, { fileBytes: 1000 })
+  const source = capture.source('a')
+  for (let i = 0; i < 3; i++) {
+    bench.sink.stampAt(i + 1, 0)
+    source.received(1, bench.sink, Buffer.alloc(300_000, 0x61))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await capture.close()
+  t.notOk(capture.stopped)
+  t.same(
+    lines(directory).map(({ ts_ns }) => Number(ts_ns) / 1e9),
+    [1, 2, 3],
+  )
+})
