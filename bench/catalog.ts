@@ -1,7 +1,9 @@
 // Every benchmark, in the order of the way of a tick.
 
 import type { Bench } from './bench.ts'
+import { decodeBench } from './decode.ts'
 import { e2eBench } from './e2e.ts'
+import { encodeBench } from './encode.ts'
 import { fanoutBench } from './fanout.ts'
 import { journalBench } from './journal.ts'
 import { latencyBench } from './latency.ts'
@@ -12,9 +14,11 @@ import { soakBench } from './soak.ts'
 
 /** `never`: each names its own sizes. */
 export const BENCHES: readonly Bench<never>[] = [
+  decodeBench,
   ringBench,
   journalBench,
   e2eBench,
+  encodeBench,
   postgresCopyBench,
   redisBench,
   fanoutBench,

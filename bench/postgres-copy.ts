@@ -11,7 +11,7 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BatchPlan } from '../src/storage/postgres/batch-plan.ts'
-import { jsCopyKernel } from '../src/storage/postgres/encode.ts'
+import { activeCopyKernel } from '../src/storage/postgres/copy-kernel.ts'
 import { FIRST_DAY } from '../src/storage/postgres/partitions.ts'
 import { columnsOf, ROW_BYTES_MAX } from '../src/storage/postgres/tables.ts'
 import { TickBatch } from '../src/tick/batch.ts'
@@ -57,7 +57,7 @@ async function run(options: BenchOptions): Promise<Record<string, unknown>> {
       options.progress(`round ${round + 1}: ${Math.round(result.rowsPerSecond)} rows/s`)
       rounds.push(result)
     }
-    return { rows: options.ticks, kernel: jsCopyKernel.name, encodeRowsPerSecond, rounds }
+    return { rows: options.ticks, kernel: activeCopyKernel().name, encodeRowsPerSecond, rounds }
   } finally {
     store.close()
     await postgres.stop()
@@ -80,7 +80,7 @@ function writeInputs(store: StoreBench, file: string, ticks: number): number {
     batch.count = count
     const startMs = performance.now()
     plan.build(batch, 0, FIRST_DAY, FIRST_DAY + 20_000)
-    const end = jsCopyKernel.encode(KIND.trade, batch, plan.order, 0, count, 0, seq, view, 0)
+    const end = activeCopyKernel().encode(KIND.trade, batch, plan.order, 0, count, 0, seq, view, 0)
     encodeMs += performance.now() - startMs
     writeSync(fd, out, 0, end)
   }

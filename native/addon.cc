@@ -93,15 +93,9 @@ class Session {
 
   void run() noexcept {
     double* words = reinterpret_cast<double*>(control.bytes);
-    words[l::OUT_CODE] = l::CODE_LEFT;
-    words[l::OUT_IS_LEFT] = 1;
-    words[l::OUT_NEXT] = words[l::IN_START];
-    words[l::OUT_LEFT_END] = words[l::IN_END];
-    words[l::OUT_COUNT] = words[l::IN_COUNT];
-    for (std::size_t kind = 0; kind < l::KIND_COUNT; kind++) words[l::OUT_DECODED + kind] = 0;
     Frame frame;
     Batch batch;
-    if (!read(words, frame, batch)) return;
+    if (!read(words, frame, batch)) return leave_all(words);
     switch (kernel_) {
       case l::KERNEL_BINANCE:
       case l::KERNEL_BINANCE_USDM:
@@ -147,13 +141,21 @@ class Session {
     return true;
   }
 
+  /** All of the frame is left to the JS twin. */
+  static void leave_all(double* words) noexcept {
+    words[l::OUT_CODE] = l::CODE_LEFT;
+    words[l::OUT_COUNT] = words[l::IN_COUNT];
+    words[l::OUT_NEXT] = words[l::IN_START];
+    words[l::OUT_IS_LEFT] = 1;
+    words[l::OUT_LEFT_END] = words[l::IN_END];
+  }
+
   void run_binance(double* words, const Frame& frame, Batch& batch) noexcept {
     // The name ends with a zero byte: an empty array would have no memory.
     const BinanceVenue name{venue.bytes, venue.size - 1, kernel_ == l::KERNEL_BINANCE_USDM};
     DepthUpdate depth{};
     const BinanceCode code = decode_binance(frame, name, state_, batch, depth);
     words[l::OUT_CODE] = static_cast<double>(static_cast<int>(code));
-    words[l::OUT_COUNT] = static_cast<double>(batch.count);
     if (code != BinanceCode::depth) return;
     words[l::OUT_INSTRUMENT] = depth.instrument;
     words[l::OUT_LEVEL_COUNT] = static_cast<double>(depth.level_count);
@@ -191,8 +193,11 @@ napi_value bind(napi_env env, napi_callback_info info) noexcept {
   Session* session = static_cast<Session*>(data);
   if (count < 3 || !keep(env, arguments[0], napi_uint8_array, session->input) ||
       !keep(env, arguments[1], napi_uint8_array, session->out) ||
-      !keep(env, arguments[2], napi_int32_array, session->origins)) {
-    return fail(env, "bind takes input bytes, batch bytes and origins");
+      !keep(env, arguments[2], napi_int32_array, session->origins) ||
+      reinterpret_cast<std::uintptr_t>(session->out.bytes) % alignof(Tick) != 0) {
+    // Whatever was taken of it: run() then does nothing.
+    session->input.bytes = nullptr;
+    return fail(env, "bind takes input bytes, batch bytes on 8 bytes, and origins");
   }
   return nullptr;
 }

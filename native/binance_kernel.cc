@@ -12,10 +12,10 @@ using Payload = Members<m::NAMES.size()>;
 
 /** One message on its way to a record. */
 struct Message {
-  const Frame& frame;
   const Payload& payload;
   const Byte* end;
-  Tick tick;
+  /** In the batch's slot. */
+  Tick& tick;
 
   bool decimal(int slot, int decimals, std::int64_t& out) const noexcept {
     if (payload.type(slot) != Type::string) return false;
@@ -104,17 +104,21 @@ const Byte* read_level(const Byte* at, const Byte* end, Tick& tick) noexcept {
 }
 
 /** Writes a record a level behind `batch`, which is a copy. The array is known to be JSON. */
-bool write_levels(Message& message, int slot, std::uint8_t side, Batch& batch) noexcept {
+bool write_levels(const Message& message, const Tick& like, int slot, std::uint8_t side,
+                  Batch& batch) noexcept {
   if (message.payload.type(slot) != Type::array) return false;
   const Byte* end = message.payload[slot].end;
   const Byte* next = skip_space(message.payload[slot].start + 1, end);
   if (*next == ']') return true;
-  message.tick.side = side;
+  Tick head = like;
+  head.side = side;
   for (;;) {
     if (batch.is_full()) return false;
-    next = read_level(next, end, message.tick);
+    Tick& tick = batch.slot();
+    tick = head;
+    next = read_level(next, end, tick);
     if (next == nullptr) return false;
-    batch.append(message.tick);
+    batch.add();
     next = skip_space(next, end);
     if (*next == ']') return true;
     next = skip_space(next + 1, end);
@@ -138,10 +142,12 @@ bool read_depth(Message& message, const BinanceVenue& venue, const Batch& batch,
   tick.kind = layout::KIND_BOOK;
   tick.p[2] = static_cast<std::int64_t>(depth.last);
   tick.p[3] = NULL_VALUE;
-  Batch levels = batch;
-  if (!write_levels(message, m::b, layout::SIDE_BUY, levels)) return false;
-  if (!write_levels(message, m::a, layout::SIDE_SELL, levels)) return false;
   depth.instrument = tick.instrument;
+  // The slot is the first level's.
+  const Tick like = tick;
+  Batch levels = batch;
+  if (!write_levels(message, like, m::b, layout::SIDE_BUY, levels)) return false;
+  if (!write_levels(message, like, m::a, layout::SIDE_SELL, levels)) return false;
   depth.level_count = levels.count - batch.count;
   return true;
 }
@@ -153,10 +159,10 @@ bool is_text(const Member& member, std::string_view text) noexcept {
 
 /** A payload without an event type that can be nothing but a quote. */
 bool is_plain_quote(const Payload& payload) noexcept {
-  constexpr std::uint32_t OTHERS = 1u << m::lastUpdateId | 1u << m::result | 1u << m::error |
-                                   1u << m::code | 1u << m::msg;
-  return (payload.seen & OTHERS) == 0 && payload.type(m::B) == Type::string &&
-         payload.type(m::A) == Type::string;
+  for (const int other : {m::lastUpdateId, m::result, m::error, m::code, m::msg}) {
+    if (payload.has(other)) return false;
+  }
+  return payload.type(m::B) == Type::string && payload.type(m::A) == Type::string;
 }
 
 /** What the payload is, by its event type; `left` where the twin has to see. */
@@ -190,7 +196,8 @@ BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, Decode
   int id_slot = m::t;
   const BinanceCode code = code_of(payload, id_slot);
   if (code == BinanceCode::left) return code;
-  Message message{frame, payload, end, tick_of(frame, 0)};
+  Message message{payload, end, batch.slot()};
+  begin(message.tick, frame, 0);
   if (!message.instrument(venue, state.instruments)) return BinanceCode::left;
   if (code == BinanceCode::depth) {
     return read_depth(message, venue, batch, depth) ? code : BinanceCode::left;
@@ -199,7 +206,7 @@ BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, Decode
   const bool is_good =
       code == BinanceCode::trade ? read_trade(message, id_slot) : read_quote(message);
   if (!is_good) return BinanceCode::left;
-  batch.append(message.tick);
+  batch.add();
   return code;
 }
 

@@ -25,6 +25,12 @@ inline std::uint64_t load_u64(const Byte* at) noexcept {
   return value;
 }
 
+inline std::uint16_t load_u16(const Byte* at) noexcept {
+  std::uint16_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
 inline std::uint32_t load_u32(const Byte* at) noexcept {
   std::uint32_t value;
   std::memcpy(&value, at, sizeof value);

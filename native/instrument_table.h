@@ -76,9 +76,10 @@ class InstrumentTable {
   static constexpr int MEMO_BITS = 8;
 
   static std::size_t memo_of(const Byte* symbol, std::size_t size) noexcept {
-    std::uint32_t word = symbol[0];
-    if (size >= 4) word = load_u32(symbol) ^ (load_u32(symbol + size - 4) << 3);
-    return ((word + static_cast<std::uint32_t>(size)) * 0x9e3779b1u) >> (32 - MEMO_BITS);
+    std::uint64_t word = symbol[0];
+    if (size >= 8) word = load_u64(symbol) + std::rotl(load_u64(symbol + size - 8), 7);
+    else if (size >= 4) word = load_u32(symbol) + load_u32(symbol + size - 4) * (1ull << 29);
+    return ((word + size) * 0x9e3779b97f4a7c15ull) >> (64 - MEMO_BITS);
   }
 
   static bool matches(const Byte* name, const Byte* venue, std::size_t venue_size,

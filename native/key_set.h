@@ -17,7 +17,11 @@ class KeySet {
   consteval explicit KeySet(const std::array<std::string_view, Count>& names) : names_(names) {
     for (std::size_t slot = 0; slot < Count; slot++) prefixes_[slot] = prefix_of(names[slot]);
     while (!place()) multiplier_ += 0x9e3779b97f4a7c16ull;
-    letters_.fill(-1);
+    letters_.fill(NO_LETTER);
+    for (int letter = 'A'; letter <= 'Z'; letter++) {
+      letters_[static_cast<std::size_t>(letter)] = -1;
+      letters_[static_cast<std::size_t>(letter | 0x20)] = -1;
+    }
     for (std::size_t slot = 0; slot < Count; slot++) {
       patterns_[slot] = Pattern(names[slot]);
       if (names[slot].size() != 1) continue;
@@ -25,8 +29,10 @@ class KeySet {
     }
   }
 
-  /** As find, for a name of one byte. */
+  /** As find, for a name that is one letter; NO_LETTER where the byte is none. */
   int find_letter(Byte letter) const noexcept { return letters_[letter]; }
+
+  static constexpr int NO_LETTER = -2;
 
   /** Behind `"name":` at `at`, where the name is that of the slot; otherwise nullptr. */
   const Byte* behind(int slot, const Byte* at, const Byte* end) const noexcept {

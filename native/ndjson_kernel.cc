@@ -23,7 +23,8 @@ using Fields = Members<f::NAMES.size()>;
 struct Line {
   const Fields& fields;
   const Byte* end;
-  Tick tick;
+  /** In the batch's slot. */
+  Tick& tick;
 
   /** The number of a word in its list; 0 where it is absent, -1 where it is none of them. */
   template <std::size_t Count>
@@ -186,7 +187,7 @@ bool read_instrument(Line& line, InstrumentTable& instruments) noexcept {
   return line.tick.instrument != 0;
 }
 
-/** True = `tick` is the record of the line [at, end). */
+/** True = `tick` has become the record of the line [at, end). */
 bool read_line(const Frame& frame, const Byte* at, const Byte* end, DecoderState& state,
                Tick& tick) noexcept {
   const Byte* brace = skip_space(at, end);
@@ -199,14 +200,13 @@ bool read_line(const Frame& frame, const Byte* at, const Byte* end, DecoderState
   const int slot = TYPES.find(type.start, static_cast<std::size_t>(type.end - type.start), end);
   if (slot < 0) return false;
   // Kinds begin at 1, in the order of their words.
-  Line line{fields, end, tick_of(frame, static_cast<std::uint8_t>(slot + 1))};
+  Line line{fields, end, tick};
+  begin(tick, frame, static_cast<std::uint8_t>(slot + 1));
   std::uint16_t flags;
   if (!read_flags(line, flags) || !read_event_time(line, state.times)) return false;
   if ((flags & layout::FLAG_REPLAYED) != 0 && !keep_receive_time(line, state.times)) return false;
-  line.tick.flags |= flags;
-  if (!read_payload(line) || !read_instrument(line, state.instruments)) return false;
-  tick = line.tick;
-  return true;
+  tick.flags |= flags;
+  return read_payload(line) && read_instrument(line, state.instruments);
 }
 
 }  // namespace
@@ -221,15 +221,14 @@ Outcome decode_ndjson(const Frame& frame, DecoderState& state, Batch& batch) noe
                                 ? frame.end
                                 : static_cast<std::size_t>(static_cast<const Byte*>(newline) -
                                                            frame.bytes);
-    Tick tick;
     if (batch.is_full() ||
-        !read_line(frame, frame.bytes + start, frame.bytes + end, state, tick)) {
+        !read_line(frame, frame.bytes + start, frame.bytes + end, state, batch.slot())) {
       outcome.left_end = end;
       outcome.is_left = true;
       return outcome;
     }
-    batch.append(tick, start, end);
-    outcome.decoded[tick.kind]++;
+    outcome.decoded[batch.slot().kind]++;
+    batch.add(start, end);
     outcome.next = end + 1;
   } while (outcome.next < frame.end);
   return outcome;

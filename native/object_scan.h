@@ -21,21 +21,24 @@ struct Member {
   Type type;
 };
 
+/** The members of an object by slot. Unknown ones share a place that nobody reads: slot -1. */
 template <std::size_t Count>
 struct Members {
-  static_assert(Count <= 32, "a bit for each slot");
+  static_assert(Count < 32, "a bit for each slot, and one for the unknown");
   std::uint32_t seen = 0;
-  Member members[Count];
+  Member members[Count + 1];
 
-  Type type(int slot) const noexcept {
-    return (seen >> slot & 1) == 0 ? Type::absent : members[slot].type;
+  Member& place(int slot) noexcept {
+    seen |= 1u << (slot + 1);
+    return members[slot + 1];
   }
-  bool has(int slot) const noexcept { return (seen >> slot & 1) != 0; }
+  bool has(int slot) const noexcept { return (seen >> (slot + 1) & 1) != 0; }
+  Type type(int slot) const noexcept { return has(slot) ? members[slot + 1].type : Type::absent; }
   /** Absent, or null. */
   bool is_nothing(int slot) const noexcept {
-    return !has(slot) || members[slot].type == Type::null;
+    return !has(slot) || members[slot + 1].type == Type::null;
   }
-  const Member& operator[](int slot) const noexcept { return members[slot]; }
+  const Member& operator[](int slot) const noexcept { return members[slot + 1]; }
 };
 
 /** No key's value is scanned further. */
@@ -93,10 +96,11 @@ class Guess {
   std::size_t place_ = 0;
 };
 
-/** Is the word `"x":` of a letter x? */
-inline bool is_letter_key(std::uint32_t word) noexcept {
-  const Byte letter = static_cast<Byte>((word >> 8 & 0xff) | 0x20);
-  return (word & 0xffff00ff) == 0x3a220022 && letter >= 'a' && letter <= 'z';
+/** The slot of the name where `"x":` of a letter x stands at `at`; otherwise NO_LETTER. */
+template <std::size_t Count>
+int letter_slot(const Byte* at, const Byte* end, const KeySet<Count>& keys) noexcept {
+  if (end - at < 4 || (load_u32(at) & 0xffff00ff) != 0x3a220022) return keys.NO_LETTER;
+  return keys.find_letter(at[1]);
 }
 
 /** Behind the key at `at` and its colon; `slot` is the key's, or -1. */
@@ -122,23 +126,24 @@ const Byte* scan_object(const Byte* at, const Byte* end, const KeySet<Count>& ke
   guess.begin();
   const Byte* next = skip_space(at + 1, end);
   if (next < end && *next == '}') return next + 1;
-  Member ignored;
   for (;;) {
-    int slot;
-    if (end - next >= 4 && is_letter_key(load_u32(next))) {
-      slot = keys.find_letter(next[1]);
+    int slot = letter_slot(next, end, keys);
+    if (slot != keys.NO_LETTER) {
       next += 4;
     } else {
       slot = guess.next();
       const Byte* behind = slot < 0 ? nullptr : keys.behind(slot, next, end);
       if (behind == nullptr) behind = find_key(next, end, keys, slot);
       if (behind == nullptr) return nullptr;
-      next = behind;
       guess.came(slot);
+      next = behind;
     }
-    next = skip_space(next, end);
     if (next >= end) return nullptr;
-    Member& member = slot < 0 ? ignored : out.members[slot];
+    if (*next <= ' ') {
+      next = skip_space_slowly(next, end);
+      if (next >= end) return nullptr;
+    }
+    Member& member = out.place(slot);
     if (NestedSlot >= 0 && slot == NestedSlot && *next == '{') {
       member.start = next;
       next = scan_object(next, end, keys, guess, *nested);
@@ -148,7 +153,11 @@ const Byte* scan_object(const Byte* at, const Byte* end, const KeySet<Count>& ke
       next = scan_value(next, end, member);
     }
     if (next == nullptr) return nullptr;
-    if (slot >= 0) out.seen |= 1u << slot;
+    // Between members without white space there is this, and nothing else to look for.
+    if (end - next >= 2 && load_u16(next) == 0x222c) {
+      next++;
+      continue;
+    }
     next = skip_space(next, end);
     if (next >= end) return nullptr;
     if (*next == '}') return next + 1;

@@ -43,19 +43,19 @@ Outcome decode_packed(const Frame& frame, const InstrumentTable& instruments,
   outcome.next = frame.start;
   const std::uint32_t id_max = instruments.count();
   for (; outcome.next < frame.end; outcome.next += sizeof(Tick)) {
-    Tick tick;
+    const std::size_t end = outcome.next + sizeof(Tick);
+    outcome.left_end = end;
+    outcome.is_left = true;
+    if (batch.is_full()) return outcome;
+    Tick& tick = batch.slot();
     std::memcpy(&tick, frame.bytes + outcome.next, sizeof tick);
-    const std::size_t end = outcome.next + sizeof tick;
-    if (batch.is_full() || !is_good(tick, id_max)) {
-      outcome.left_end = end;
-      outcome.is_left = true;
-      return outcome;
-    }
+    if (!is_good(tick, id_max)) return outcome;
+    outcome.is_left = false;
     tick.flags = static_cast<std::uint16_t>((tick.flags & layout::SENDER_FLAGS) | frame.flags);
     tick.source = frame.source;
     tick.ts_recv = frame.ts_recv;
-    batch.append(tick, outcome.next, end);
     outcome.decoded[tick.kind]++;
+    batch.add(outcome.next, end);
   }
   return outcome;
 }

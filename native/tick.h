@@ -53,8 +53,13 @@ struct Frame {
   std::uint16_t flags;
 };
 
-/** Where records go: a batch that may hold some already. */
+/**
+ * Where records go: a batch that may hold some already. A record is made in the slot behind them,
+ * field by field (a copy of what was just written in parts would wait for it), and counts once it
+ * is added.
+ */
 struct Batch {
+  /** On eight bytes. */
   Byte* ticks;
   /** First byte and end of the message of each record; nullptr = the caller notes them. */
   std::int32_t* origins;
@@ -63,25 +68,26 @@ struct Batch {
 
   bool is_full() const noexcept { return count >= capacity; }
 
-  Byte* at(std::size_t index) const noexcept { return ticks + index * sizeof(Tick); }
+  /** The next record's, while the batch is not full. */
+  Tick& slot() const noexcept { return *reinterpret_cast<Tick*>(ticks + count * sizeof(Tick)); }
 
-  void append(const Tick& tick) noexcept { std::memcpy(at(count++), &tick, sizeof tick); }
+  /** Adds the record in the slot. */
+  void add() noexcept { count++; }
 
-  void append(const Tick& tick, std::size_t start, std::size_t end) noexcept {
+  void add(std::size_t start, std::size_t end) noexcept {
     origins[2 * count] = static_cast<std::int32_t>(start);
     origins[2 * count + 1] = static_cast<std::int32_t>(end);
-    append(tick);
+    count++;
   }
 };
 
-/** A record of the frame with all else zero. */
-inline Tick tick_of(const Frame& frame, std::uint8_t kind) noexcept {
-  Tick tick{};
+/** Makes `tick` a record of the frame, with all else zero. */
+inline void begin(Tick& tick, const Frame& frame, std::uint8_t kind) noexcept {
+  tick = {};
   tick.ts_recv = frame.ts_recv;
   tick.source = frame.source;
   tick.flags = frame.flags;
   tick.kind = kind;
-  return tick;
 }
 
 /** What a kernel did with the text from `start` on. */

@@ -172,7 +172,8 @@ void times_are_of_the_calendar() {
 }
 
 void packed_ticks_have_a_form() {
-  Tick good = tick_of({nullptr, 0, 0, 0, 9, 0}, layout::KIND_TRADE);
+  Tick good{};
+  good.kind = layout::KIND_TRADE;
   good.instrument = 3;
   good.side = layout::SIDE_BUY;
   good.flags = layout::FLAG_LAST | layout::FLAG_LATE;
@@ -208,7 +209,9 @@ void packed_ticks_have_a_form() {
 }
 
 void a_row_is_as_postgresql_reads_it() {
-  Tick tick = tick_of({nullptr, 0, 0, 7, 9, 0}, layout::KIND_TRADE);
+  Tick tick{};
+  tick.kind = layout::KIND_TRADE;
+  tick.ts_recv = 7;
   tick.ts_event = 946'684'800'000'001'002;
   tick.instrument = 5;
   tick.p[3] = NULL_VALUE;

@@ -20,7 +20,10 @@ export const IN = Object.freeze({
   capacity: 7,
 })
 
-/** What it did. Binance kernels write `code` and what belongs to it, the others all but those. */
+/**
+ * What it did. Binance kernels write `code`, and what a depth update is; the others write `count`,
+ * `next`, `isLeft`, `leftEnd` and, where count has grown, `decoded`.
+ */
 export const OUT = Object.freeze({
   /** BINANCE_CODE. */
   code: 8,
