@@ -15,6 +15,7 @@ import { StateLock } from './config/state-lock.ts'
 import { TickdError } from './errors.ts'
 import { openJournal } from './journal/recovery.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
+import { activeAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
@@ -64,9 +65,20 @@ export class Daemon {
 
   /** Resolves when all agents run. Throws a TickdError; `stop` must follow in either case. */
   async start(): Promise<void> {
+    // Before anything is begun: kernels that are asked for and do not load are an error.
+    const kernels = activeAddon()
     const paths = statePaths(resolveStateDir(this.#config))
     this.#lock = StateLock.acquire(paths.state)
-    this.#log.info({ version: VERSION, state: paths.state, pid: process.pid }, 'starting')
+    this.#log.info(
+      {
+        version: VERSION,
+        state: paths.state,
+        pid: process.pid,
+        kernels: kernels.name,
+        kernels_why: kernels.why,
+      },
+      'starting',
+    )
     await this.#checkListeners()
     this.#postgres = await startPostgres(this.#config.postgres, paths.postgres, this.#log)
     this.#redis = await startRedis(this.#config.redis, paths.redis, this.#log)

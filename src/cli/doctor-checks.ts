@@ -9,9 +9,9 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { resolveStateDir } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { activeKernels } from '../decode/kernels.ts'
 import { errorText } from '../errors.ts'
 import { MIB } from '../limits.ts'
+import { activeAddon } from '../native/addon.ts'
 import { canRun, serverAccount } from '../storage/account.ts'
 import { findBinaries } from '../storage/postgres/binaries.ts'
 import { externalUrl as postgresUrl } from '../storage/postgres/config.ts'
@@ -51,7 +51,7 @@ const CLOCK_BACK_MS_MAX = 60_000
 const CHECKS: readonly Check[] = [
   { name: 'node', run: checkNode },
   { name: 'cores', run: () => ['ok', `${availableParallelism()}`] },
-  { name: 'kernels', run: () => ['ok', activeKernels().name] },
+  { name: 'kernels', run: () => ['ok', `${activeAddon().name} (${activeAddon().why})`] },
   { name: 'state directory', run: checkStateDir },
   { name: 'free space', run: checkFreeSpace },
   { name: 'clock', run: checkClock },

@@ -4,7 +4,9 @@
 // name, then one line for each block of counters. A scrape reads a few hundred doubles: no cache.
 // The process's own metrics (CPU, memory, this thread's event loop) are prom-client's.
 
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { activeAddon } from '../native/addon.ts'
+import { VERSION } from '../version.ts'
 import { COUNTER_CATALOG, type CounterDescription, type CounterSetName } from './counter-catalog.ts'
 import type { CounterSet } from './counters.ts'
 
@@ -36,11 +38,18 @@ export function renderCounters(sources: readonly MetricSource[]): string {
 
 let registry: Registry | undefined
 
-/** Metrics of the process and of the calling thread's event loop. */
+/** Metrics of the process and of the calling thread's event loop, and what runs. */
 export function renderProcess(): Promise<string> {
   if (registry === undefined) {
     registry = new Registry()
     collectDefaultMetrics({ register: registry })
+    const build = new Gauge({
+      name: 'tickd_build_info',
+      help: 'What runs: always 1',
+      labelNames: ['version', 'kernels'],
+      registers: [registry],
+    })
+    build.set({ version: VERSION, kernels: activeAddon().name }, 1)
   }
   return registry.metrics()
 }

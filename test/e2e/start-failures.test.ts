@@ -48,6 +48,16 @@ t.test('a bad configuration names every error with its path and exits 2', async 
   t.match(stderr, /journal\.block_ticks/)
 })
 
+t.test('kernels that there are not are an error before anything is begun', async (t) => {
+  const state = join(workDir, 'kernels')
+  process.env.TICKD_KERNELS = 'simd'
+  const { status, stderr } = run('kernels', [])
+  delete process.env.TICKD_KERNELS
+  t.equal(status, 2)
+  t.match(errorLines(stderr).join(), /TICKD_KERNELS=simd is not one of auto, js, native/)
+  t.notOk(existsSync(state))
+})
+
 t.test('an unknown command and an unknown option exit 2', async (t) => {
   t.equal(tickd(['fly']).status, 2)
   t.equal(tickd(['run', '--fast']).status, 2)

@@ -1,7 +1,9 @@
 import t from 'tap'
+import { activeAddon } from '../../../src/native/addon.ts'
 import { COUNTER_CATALOG, counterNames } from '../../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../../src/ops/counters.ts'
 import { renderCounters, renderProcess } from '../../../src/ops/metrics.ts'
+import { VERSION } from '../../../src/version.ts'
 
 t.test('blocks of one set share a name, and differ by their labels', (t) => {
   const [a, b] = [1, 2].map((value) => {
@@ -47,4 +49,9 @@ t.test('every counter of the catalog is a legal metric, declared once', (t) => {
 t.test('the process tells of its memory and processor time', async (t) => {
   t.match(await renderProcess(), /^process_resident_memory_bytes \d+$/m)
   t.match(await renderProcess(), /^process_cpu_seconds_total \d/m, 'and does so twice')
+})
+
+t.test('the active kernels are a metric', async (t) => {
+  const { name } = activeAddon()
+  t.match(await renderProcess(), `tickd_build_info{version="${VERSION}",kernels="${name}"} 1\n`)
 })
