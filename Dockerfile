@@ -17,6 +17,17 @@ RUN npm ci --omit=dev --ignore-scripts \
   done \
   && node_modules/.bin/node --version
 
+# The native kernels, built against the headers of the pinned Node; the compiler stays behind.
+FROM packages AS native
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends g++ make python3 \
+  && npm ci --ignore-scripts \
+  && ln -sf "../$(basename node_modules/node-linux-*)/bin/node" node_modules/.bin/node
+COPY binding.gyp ./
+COPY native ./native
+COPY scripts/build-native ./scripts/build-native
+RUN sh scripts/build-native --must
+
 FROM debian:bookworm-slim
 # Without redis-server the cache of latest values is off: --build-arg REDIS= leaves it out.
 ARG REDIS=redis-server
@@ -28,6 +39,7 @@ RUN apt-get update \
   && install -d -o tickd -g tickd -m 0750 /var/lib/tickd
 WORKDIR /opt/tickd
 COPY --from=packages /opt/tickd/node_modules ./node_modules
+COPY --from=native /opt/tickd/build/Release/tickd.node ./build/Release/tickd.node
 COPY package.json LICENSE ./
 COPY bin ./bin
 COPY src ./src
