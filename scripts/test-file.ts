@@ -51,7 +51,8 @@ export async function runTestFile(name: string, path: string, timeoutMs: number)
   parser.on('extra', (text: string) => noise.add(text))
   const completed = new Promise<void>((resolve) => parser.on('complete', () => resolve()))
   const argv = [process.execPath, '--disable-warning=ExperimentalWarning', path]
-  const env = { TAP: '1', NO_COLOR: '1' }
+  // tap's own time-out of 30 s is meant for an idle machine: the runner's is the one that counts.
+  const env = { TAP: '1', TAP_TIMEOUT: String(timeoutMs / 1000), NO_COLOR: '1' }
   const end = await runProcess(argv, env, timeoutMs, (text) => parser.write(text), noise)
   parser.end()
   await completed
