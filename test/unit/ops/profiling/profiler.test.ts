@@ -109,7 +109,7 @@ t.test('a thread that ends while it is profiled is said', async (t) => {
   const worker = await startWorker(t, 'blocking')
   const profiler = new Profiler([target('blocking')])
   const taking = profiler.take({ kind: 'cpu', thread: 'blocking', seconds: 60 }, never)
-  // Where the end comes in the midst of attaching, nobody tells of it: then silence is what is said.
+  // Where the end comes in the midst of attaching, nobody tells of it: silence is what is said.
   const message = /has ended|has not answered/
   const refused = t.rejects(taking, { code: 'PROFILE_FAILED', message })
   await worker.terminate()
