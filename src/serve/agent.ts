@@ -64,6 +64,8 @@ export interface ServeAgentOptions {
   readonly counters: CounterSet<CounterName<'serve'>>
   /** Told the address once it is bound. */
   readonly onListening?: (name: string, address: string) => void
+  /** Makes the web server; a simulation has one without sockets. */
+  readonly createServer?: (options: ServerOptions<Subscriber>) => Server
 }
 
 export class ServeAgent implements Agent {
@@ -87,7 +89,8 @@ export class ServeAgent implements Agent {
     const rowsMax = settings.query_rows_max
     const records = new Records({ instruments, latest, history, rowsMax, clock })
     const router = new HttpRouter(routes({ ...options, records, push: this.#push }))
-    this.#server = createUwsServer(this.#serverOptions(router))
+    const { createServer = createUwsServer } = options
+    this.#server = createServer(this.#serverOptions(router))
   }
 
   /** The bound port; 0 before `onStart`. */

@@ -21,7 +21,7 @@ import { BatchPlan } from './batch-plan.ts'
 import { activeCopyKernel } from './copy-kernel.ts'
 import type { CopyKernel } from './encode.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
-import { PostgresWriter, type Stored } from './writer.ts'
+import { PostgresWriter, type Stored, type WriterOptions } from './writer.ts'
 
 /** What is needed of the journal's reader (src/journal/reader.ts). */
 export interface StoreReader {
@@ -52,6 +52,10 @@ export interface PostgresAgentOptions {
   /** Asks for a duty cycle. */
   wake: () => void
   kernel?: CopyKernel
+  /** As of the writer. */
+  connect?: WriterOptions['connect']
+  /** Numbers in [0, 1), for the jitter of waits. */
+  random?: () => number
 }
 
 /** A batch between journal and database. */
@@ -92,7 +96,7 @@ export class PostgresAgent implements Agent {
     this.roleName = `postgres-${options.shard}`
     this.#options = options
     this.#plan = new BatchPlan(capacity)
-    this.#backoff = new Backoff(options.clock)
+    this.#backoff = new Backoff(options.clock, options.random)
     this.#now = newLoad(capacity)
     this.#next = newLoad(capacity)
   }
@@ -163,6 +167,7 @@ export class PostgresAgent implements Agent {
         partitionDaysAhead: config.partition_days_ahead,
         instruments,
         kernel: this.#options.kernel ?? activeCopyKernel(),
+        ...(this.#options.connect === undefined ? {} : { connect: this.#options.connect }),
         log,
         signal: this.#opening.signal,
         onProgress: () => {

@@ -31,6 +31,8 @@ export interface WriterOptions {
   partitionDaysAhead: number
   instruments: InstrumentTable
   kernel: CopyKernel
+  /** Opens the connection; a simulation has a database of its own. */
+  connect?: typeof connect
   log: Log
   /** Called whenever the server took or sent something. */
   onProgress: () => void
@@ -76,7 +78,7 @@ export class PostgresWriter {
   /** Throws TickdError POSTGRES_UNREACHABLE, _REFUSED, _CONFLICT or _BROKEN. */
   static async open(options: WriterOptions): Promise<PostgresWriter> {
     const { url, shard, schema, signal } = options
-    const connection = await connect({
+    const connection = await (options.connect ?? connect)({
       url,
       name: `tickd ${schema} ${shard}`,
       timeoutMs: options.connectTimeoutMs,
