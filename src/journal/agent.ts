@@ -22,6 +22,7 @@ import type { SharedSeq } from '../ring/shared-seq.ts'
 import type { TickRingConsumer } from '../ring/tick-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
+import { type Disk, realDisk } from './disk.ts'
 import { blockBytes } from './headers.ts'
 import { recoverJournal } from './recovery.ts'
 import { removableCount, removeOldest } from './retention.ts'
@@ -52,11 +53,14 @@ export interface JournalAgentOptions {
   clock: Clock
   log: Log
   counters: CounterSet<CounterName<'journal'>>
+  /** The file systems of this machine if not given. */
+  disk?: Disk | undefined
 }
 
 export class JournalAgent implements Agent {
   readonly roleName: string
   readonly #options: JournalAgentOptions
+  readonly #disk: Disk
   /** Unsynced bytes that call for an fsync. */
   readonly #syncBytes: number
   #writer: JournalWriter | undefined
@@ -73,6 +77,7 @@ export class JournalAgent implements Agent {
   constructor(options: JournalAgentOptions) {
     this.roleName = `journal-${options.shard}`
     this.#options = options
+    this.#disk = options.disk ?? realDisk
     // Half the ring: the producer fills one half while the other is being fsynced.
     const ringBytes = options.ring.capacity * TICK_BYTES
     this.#syncBytes = Math.min(options.settings.sync_bytes, ringBytes / 2)
@@ -84,10 +89,8 @@ export class JournalAgent implements Agent {
     // An earlier agent may have failed between storing `durable` and giving the ring back.
     assert(ring.seq <= durable, 'the ring keeps what is not durable')
     ring.advance(durable - ring.seq)
-    const { segments, truncatedBytes } = recoverJournal(directory, shard, {
-      endSeq: durable,
-      epoch,
-    })
+    const resume = { endSeq: durable, epoch }
+    const { segments, truncatedBytes } = recoverJournal(directory, shard, resume, this.#disk)
     if (truncatedBytes > 0) {
       log.warn({ truncatedBytes, nextSeq: durable }, 'cut back to what was durable')
     }
@@ -101,6 +104,7 @@ export class JournalAgent implements Agent {
       segmentBytes: settings.segment_bytes,
       clock,
       onSealed: (segment) => this.#segments.push(segment),
+      disk: this.#disk,
     })
     this.#countSegments()
   }
@@ -201,7 +205,7 @@ export class JournalAgent implements Agent {
     })
     if (count > 0) {
       const segment = this.#segments.shift() as SegmentInfo
-      removeOldest(directory, segment, positions.oldest)
+      removeOldest(directory, segment, positions.oldest, this.#disk)
       counters.add('segments_removed')
       log.debug({ firstSeq: segment.firstSeq, endSeq: segment.endSeq }, 'segment removed')
     }

@@ -3,22 +3,24 @@
 // It is durable before anything is done under it, so that no two starts ever share one: records
 // that were served and lost in a crash have another epoch than those that take their sequences.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { SEQ_MAX } from '../limits.ts'
-import { corrupt, ioError, syncDirectory } from './segment-files.ts'
+import { type Disk, realDisk } from './disk.ts'
+import { corrupt, ioError } from './segment-files.ts'
 
 const FILE_NAME = 'epoch.json'
+/** The file has about 20. */
+const FILE_BYTES_MAX = 1024
 
 /**
  * The epoch last opened; 0 in a new journal. `segmentEpoch` is the highest in any segment, 0 when
  * there are none. Throws JOURNAL_CORRUPT when the file cannot be right.
  */
-export function readEpoch(directory: string, segmentEpoch: number): number {
+export function readEpoch(directory: string, segmentEpoch: number, disk = realDisk): number {
   const path = join(directory, FILE_NAME)
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readText(path, disk)
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw ioError(`cannot read ${path}`, thrown)
@@ -33,21 +35,32 @@ export function readEpoch(directory: string, segmentEpoch: number): number {
 }
 
 /** Makes `epoch` the one last opened, durably. */
-export function writeEpoch(directory: string, epoch: number): void {
+export function writeEpoch(directory: string, epoch: number, disk = realDisk): void {
   const path = join(directory, FILE_NAME)
   const next = `${path}.new`
   try {
-    const fd = openSync(next, 'w', 0o640)
+    const text = new TextEncoder().encode(`${JSON.stringify({ epoch })}\n`)
+    const fd = disk.open(next, 'replace')
     try {
-      writeSync(fd, `${JSON.stringify({ epoch })}\n`)
-      fsyncSync(fd)
+      if (disk.write(fd, text, 0) < text.length) throw new Error('the disk is full')
+      disk.sync(fd)
     } finally {
-      closeSync(fd)
+      disk.close(fd)
     }
-    renameSync(next, path)
-    syncDirectory(directory)
+    disk.rename(next, path)
+    disk.syncDirectory(directory)
   } catch (thrown) {
     throw ioError(`cannot write ${path}`, thrown)
+  }
+}
+
+function readText(path: string, disk: Disk): string {
+  const fd = disk.open(path, 'read')
+  try {
+    const bytes = new Uint8Array(FILE_BYTES_MAX)
+    return new TextDecoder().decode(bytes.subarray(0, disk.read(fd, bytes, 0)))
+  } finally {
+    disk.close(fd)
   }
 }
 

@@ -3,23 +3,25 @@
 // It caches blindly. Whether what it holds may be trusted (durable, still there) is the caller's
 // business: `forget()` throws the content away.
 
-import { fstatSync, readSync } from 'node:fs'
 import { assert } from '../errors.ts'
+import type { Disk } from './disk.ts'
 import { HeaderBuffer } from './headers.ts'
 import { ioError } from './segment-files.ts'
 import { BLOCK_BYTES_MAX } from './segment-layout.ts'
 
 export class FileWindow {
   readonly buffer: HeaderBuffer
+  readonly #disk: Disk
   #fd = -1
   #path = ''
   /** Offset in the file of buffer.bytes[0], and the count of valid bytes from there. */
   #offset = 0
   #size = 0
 
-  constructor(sizeBytes: number) {
+  constructor(sizeBytes: number, disk: Disk) {
     assert(sizeBytes >= BLOCK_BYTES_MAX, 'a window holds the largest block')
     this.buffer = new HeaderBuffer(sizeBytes)
+    this.#disk = disk
   }
 
   /** Looks at another file from now on. `path` is for messages. */
@@ -34,7 +36,7 @@ export class FileWindow {
   }
 
   fileBytes(): number {
-    return fstatSync(this.#fd).size
+    return this.#disk.fileBytes(this.#fd)
   }
 
   /** True when the file's bytes [offset, offset + size) are in the buffer. */
@@ -53,7 +55,7 @@ export class FileWindow {
     this.#offset = offset
     this.#size = 0
     try {
-      this.#size = readSync(this.#fd, bytes, 0, bytes.length, offset)
+      this.#size = this.#disk.read(this.#fd, bytes, offset)
     } catch (thrown) {
       throw ioError(`cannot read ${this.#path}`, thrown)
     }

@@ -7,9 +7,9 @@
 //
 // Not for live tails beyond durability (serve reads the ring), nor for damaged journals (verify).
 
-import { closeSync, openSync } from 'node:fs'
 import type { TickBatch } from '../tick/batch.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
+import { type Disk, realDisk } from './disk.ts'
 import { FileWindow } from './file-window.ts'
 import { blockBytes, decodeBlockHeader, newBlockHeader, ticksAreWhole } from './headers.ts'
 import { corrupt, ioError, listSegments, readSegmentHeader, segmentPath } from './segment-files.ts'
@@ -25,6 +25,8 @@ export interface JournalReaderOptions {
   fromSeq: number
   /** Next sequence after the durable ones; it only grows. */
   durable: () => number
+  /** The file systems of this machine if not given. */
+  disk?: Disk | undefined
 }
 
 export class JournalReader {
@@ -34,7 +36,8 @@ export class JournalReader {
   epoch = 0
   readonly #directory: string
   readonly #durable: () => number
-  readonly #window = new FileWindow(WINDOW_BYTES)
+  readonly #disk: Disk
+  readonly #window: FileWindow
   readonly #block = newBlockHeader()
   #fd: number | undefined
   #path = ''
@@ -50,6 +53,8 @@ export class JournalReader {
   constructor(options: JournalReaderOptions) {
     this.#directory = options.directory
     this.#durable = options.durable
+    this.#disk = options.disk ?? realDisk
+    this.#window = new FileWindow(WINDOW_BYTES, this.#disk)
     this.seq = options.fromSeq
     const end = options.durable()
     if (this.seq > end) {
@@ -81,7 +86,7 @@ export class JournalReader {
   }
 
   close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd)
+    if (this.#fd !== undefined) this.#disk.close(this.#fd)
     this.#fd = undefined
   }
 
@@ -154,7 +159,7 @@ export class JournalReader {
 
   /** First sequence of the segment that holds `seq`. */
   #segmentOf(seq: number): number {
-    const segments = listSegments(this.#directory)
+    const segments = listSegments(this.#directory, this.#disk)
     const first = segments.findLast((firstSeq) => firstSeq <= seq)
     if (first !== undefined) return first
     throw this.#missing(seq, segments[0] ?? this.#windowDurable)
@@ -164,17 +169,17 @@ export class JournalReader {
     this.close()
     this.#path = segmentPath(this.#directory, firstSeq)
     try {
-      this.#fd = openSync(this.#path, 'r')
+      this.#fd = this.#disk.open(this.#path, 'read')
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
         throw ioError(`cannot open ${this.#path}`, thrown)
       }
-      const next = listSegments(this.#directory).find((seq) => seq > firstSeq)
+      const next = listSegments(this.#directory, this.#disk).find((seq) => seq > firstSeq)
       throw this.#missing(this.seq, next ?? this.#windowDurable)
     }
     this.#window.attach(this.#fd, this.#path)
     this.#blockOffset = SEGMENT_HEADER_BYTES
-    const header = readSegmentHeader(this.#fd, this.#path)
+    const header = readSegmentHeader(this.#fd, this.#path, this.#disk)
     if (typeof header !== 'string' && header.firstSeq === firstSeq) {
       this.#segmentEpoch = header.epoch
       return

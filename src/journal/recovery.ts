@@ -6,16 +6,8 @@
 // every byte. A tail that a crash cut short was never acknowledged and is cut off. Anything else
 // that is wrong is an error that says what is affected: nothing acknowledged is dropped in silence.
 
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
 import { TickdError } from '../errors.ts'
+import { type Disk, realDisk } from './disk.ts'
 import { readEpoch, writeEpoch } from './epoch.ts'
 import { encodeBlockHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
 import {
@@ -32,7 +24,6 @@ import {
   readSegmentHeader,
   type SegmentInfo,
   segmentPath,
-  syncDirectory,
 } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 import { type SegmentScan, scanSegment } from './segment-scan.ts'
@@ -57,15 +48,20 @@ export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'>
  * it, durably. Main calls it once for each shard before any thread starts. Throws JOURNAL_CORRUPT,
  * JOURNAL_IO or STATE_DIR_UNUSABLE.
  */
-export function openJournal(directory: string, shard: number): Opened {
+export function openJournal(directory: string, shard: number, disk = realDisk): Opened {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o750 })
+    disk.makeDirectory(directory)
   } catch (thrown) {
     throw new TickdError('STATE_DIR_UNUSABLE', `cannot create ${directory}`, { cause: thrown })
   }
-  const { nextSeq, oldestSeq, truncatedBytes, lastEpoch } = recoverJournal(directory, shard)
-  const epoch = readEpoch(directory, lastEpoch) + 1
-  writeEpoch(directory, epoch)
+  const { nextSeq, oldestSeq, truncatedBytes, lastEpoch } = recoverJournal(
+    directory,
+    shard,
+    undefined,
+    disk,
+  )
+  const epoch = readEpoch(directory, lastEpoch, disk) + 1
+  writeEpoch(directory, epoch, disk)
   return { nextSeq, epoch, oldestSeq, truncatedBytes }
 }
 
@@ -81,18 +77,24 @@ export interface Resume {
  * Makes the journal whole. With `resume` it is made to end there: records from `endSeq` on were
  * appended in this epoch and never known to be durable, and are cut off.
  */
-export function recoverJournal(directory: string, shard: number, resume?: Resume): Recovered {
-  const firstSeqs = listSegments(directory)
+export function recoverJournal(
+  directory: string,
+  shard: number,
+  resume?: Resume,
+  disk: Disk = realDisk,
+): Recovered {
+  const firstSeqs = listSegments(directory, disk)
   let truncatedBytes = 0
   let newest: SegmentInfo | undefined
   while (newest === undefined && firstSeqs.length > 0) {
     const firstSeq = firstSeqs.at(-1) as number
-    const outcome = recoverNewest(directory, shard, firstSeq, resume)
+    const outcome = recoverNewest({ directory, shard, disk }, firstSeq, resume)
     truncatedBytes += outcome.truncatedBytes
     newest = outcome.segment
     if (newest === undefined) firstSeqs.pop()
   }
-  const segments = firstSeqs.slice(0, -1).map((seq) => readSealedSegment(directory, shard, seq))
+  const older = firstSeqs.slice(0, -1)
+  const segments = older.map((seq) => readSealedSegment(directory, shard, seq, disk))
   if (newest !== undefined) segments.push(newest)
   for (let i = 1; i < segments.length; i++) {
     const fault = chainFault(segments[i - 1] as SegmentInfo, segments[i] as SegmentInfo)
@@ -110,22 +112,24 @@ interface Outcome {
   truncatedBytes: number
 }
 
-function recoverNewest(
-  directory: string,
-  shard: number,
-  firstSeq: number,
-  resume: Resume | undefined,
-): Outcome {
+interface Place {
+  directory: string
+  shard: number
+  disk: Disk
+}
+
+function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefined): Outcome {
+  const { directory, shard, disk } = place
   const endSeq = resume?.endSeq ?? Number.POSITIVE_INFINITY
   const path = segmentPath(directory, firstSeq)
-  const fd = openSegmentFile(path, 'r+')
+  const fd = openSegmentFile(path, 'update', disk)
   try {
-    const { size } = fstatSync(fd)
+    const size = disk.fileBytes(fd)
     const isTornCreation =
-      size <= SEGMENT_HEADER_BYTES && typeof readSegmentHeader(fd, path) === 'string'
-    if (isTornCreation) return remove(directory, path, size)
-    const header = checkedHeader(fd, path, shard, firstSeq)
-    const sealed = readSeal(fd, path, header)
+      size <= SEGMENT_HEADER_BYTES && typeof readSegmentHeader(fd, path, disk) === 'string'
+    if (isTornCreation) return remove(place, path, size)
+    const header = checkedHeader(fd, path, shard, firstSeq, disk)
+    const sealed = readSeal(fd, path, header, disk)
     if (sealed !== undefined && sealed.endSeq <= endSeq) {
       return { segment: sealed, truncatedBytes: 0 }
     }
@@ -135,13 +139,16 @@ function recoverNewest(
           `${resume.epoch}: another daemon writes this journal`,
       )
     }
-    if (firstSeq >= endSeq) return remove(directory, path, size)
-    const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq)
+    if (firstSeq >= endSeq) return remove(place, path, size)
+    const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq, disk)
     const cut = tail(path, scan, endSeq)
-    if (cut.endSeq === firstSeq) return remove(directory, path, size - SEGMENT_HEADER_BYTES)
-    return { segment: cutAndSeal(fd, path, header, scan, cut), truncatedBytes: size - cut.offset }
+    if (cut.endSeq === firstSeq) return remove(place, path, size - SEGMENT_HEADER_BYTES)
+    return {
+      segment: cutAndSeal(disk, fd, path, header, scan, cut),
+      truncatedBytes: size - cut.offset,
+    }
   } finally {
-    closeSync(fd)
+    disk.close(fd)
   }
 }
 
@@ -171,6 +178,7 @@ function tail(path: string, scan: SegmentScan, endSeq: number): Cut {
 }
 
 function cutAndSeal(
+  disk: Disk,
   fd: number,
   path: string,
   header: SegmentHeader,
@@ -181,15 +189,15 @@ function cutAndSeal(
   const { offset, endSeq } = cut
   let sizeBytes = offset
   try {
-    ftruncateSync(fd, offset)
+    disk.truncate(fd, offset)
     // A killed daemon leaves blocks that no fsync has seen: they count from here on.
-    fsyncSync(fd)
+    disk.sync(fd)
     if (!(scan.isSealed && offset === scan.endOffset)) {
       const seal = new HeaderBuffer(BLOCK_HEADER_BYTES)
       const block = { tickCount: 0, firstSeq: endSeq, epoch, durableSeq: endSeq, ticksCrc: 0 }
       encodeBlockHeader(seal, block, scan.lastWrittenNs)
-      sizeBytes += writeSync(fd, seal.bytes, 0, BLOCK_HEADER_BYTES, offset)
-      fsyncSync(fd)
+      sizeBytes += disk.write(fd, seal.bytes, offset)
+      disk.sync(fd)
     }
   } catch (thrown) {
     throw ioError(`cannot recover ${path}`, thrown)
@@ -198,10 +206,10 @@ function cutAndSeal(
   return { firstSeq, endSeq, epoch, sizeBytes, closedMs }
 }
 
-function remove(directory: string, path: string, truncatedBytes: number): Outcome {
+function remove({ disk, directory }: Place, path: string, truncatedBytes: number): Outcome {
   try {
-    unlinkSync(path)
-    syncDirectory(directory)
+    disk.unlink(path)
+    disk.syncDirectory(directory)
   } catch (thrown) {
     throw ioError(`cannot remove ${path}`, thrown)
   }

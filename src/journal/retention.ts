@@ -4,9 +4,9 @@
 // budget says. And the newest closed segment stays, for it alone says which sequence comes next
 // when the open one turns out to be empty.
 
-import { unlinkSync } from 'node:fs'
 import type { SharedSeq } from '../ring/shared-seq.ts'
-import { ioError, type SegmentInfo, segmentPath, syncDirectory } from './segment-files.ts'
+import { type Disk, realDisk } from './disk.ts'
+import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
 
 export interface RetentionRules {
   /** Next sequence after those that all stores have committed. */
@@ -37,12 +37,17 @@ export function removableCount(segments: readonly SegmentInfo[], rules: Retentio
  * Removes the oldest segment. `oldest` moves first, so that nobody starts to read what is about to
  * go; and the removal is durable before the next, so that no crash leaves a hole.
  */
-export function removeOldest(directory: string, segment: SegmentInfo, oldest: SharedSeq): void {
+export function removeOldest(
+  directory: string,
+  segment: SegmentInfo,
+  oldest: SharedSeq,
+  disk: Disk = realDisk,
+): void {
   oldest.store(segment.endSeq)
   const path = segmentPath(directory, segment.firstSeq)
   try {
-    unlinkSync(path)
-    syncDirectory(directory)
+    disk.unlink(path)
+    disk.syncDirectory(directory)
   } catch (thrown) {
     throw ioError(`cannot remove ${path}`, thrown)
   }

@@ -1,6 +1,6 @@
 // A closed segment as its header and its seal describe it, without reading what lies between.
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { type Disk, type OpenMode, realDisk } from './disk.ts'
 import {
   blockWrittenNs,
   decodeBlockHeader,
@@ -22,27 +22,32 @@ import { scanSegment } from './segment-scan.ts'
 const NS_PER_MS = 1_000_000n
 
 /** Reads a segment that is not the newest. Throws JOURNAL_CORRUPT when it is not whole. */
-export function readSealedSegment(directory: string, shard: number, firstSeq: number): SegmentInfo {
+export function readSealedSegment(
+  directory: string,
+  shard: number,
+  firstSeq: number,
+  disk: Disk,
+): SegmentInfo {
   const path = segmentPath(directory, firstSeq)
-  const fd = openSegmentFile(path, 'r')
+  const fd = openSegmentFile(path, 'read', disk)
   try {
-    const header = checkedHeader(fd, path, shard, firstSeq)
-    const sealed = readSeal(fd, path, header)
+    const header = checkedHeader(fd, path, shard, firstSeq, disk)
+    const sealed = readSeal(fd, path, header, disk)
     if (sealed !== undefined) return sealed
-    const { endSeq, fileBytes } = scanSegment(fd, path, header)
+    const { endSeq, fileBytes } = scanSegment(fd, path, header, () => true, disk)
     throw corrupt(
       `${path}: the segment is closed and yet has no seal: it was cut short to ${fileBytes} ` +
         `bytes, and its whole records end before ${endSeq}; restore the file from a copy, or ` +
         'move it and all older ones away once they are stored',
     )
   } finally {
-    closeSync(fd)
+    disk.close(fd)
   }
 }
 
-export function openSegmentFile(path: string, flags: 'r' | 'r+'): number {
+export function openSegmentFile(path: string, mode: OpenMode, disk: Disk): number {
   try {
-    return openSync(path, flags)
+    return disk.open(path, mode)
   } catch (thrown) {
     throw ioError(`cannot open ${path}`, thrown)
   }
@@ -54,8 +59,9 @@ export function checkedHeader(
   path: string,
   shard: number,
   firstSeq: number,
+  disk: Disk,
 ): SegmentHeader {
-  const header = readSegmentHeader(fd, path)
+  const header = readSegmentHeader(fd, path, disk)
   const fault =
     typeof header === 'string'
       ? header
@@ -69,13 +75,18 @@ export function checkedHeader(
 }
 
 /** What the seal of an open segment says; undefined when the file does not end in one. */
-export function readSeal(fd: number, path: string, header: SegmentHeader): SegmentInfo | undefined {
-  const { size } = fstatSync(fd)
+export function readSeal(
+  fd: number,
+  path: string,
+  header: SegmentHeader,
+  disk: Disk = realDisk,
+): SegmentInfo | undefined {
+  const size = disk.fileBytes(fd)
   const offset = size - BLOCK_HEADER_BYTES
   if (offset <= SEGMENT_HEADER_BYTES) return undefined
   const buffer = new HeaderBuffer(BLOCK_HEADER_BYTES)
   try {
-    readSync(fd, buffer.bytes, 0, BLOCK_HEADER_BYTES, offset)
+    disk.read(fd, buffer.bytes, offset)
   } catch (thrown) {
     throw ioError(`cannot read ${path}`, thrown)
   }

@@ -1,8 +1,8 @@
 // Segment files of a shard's directory: names, listing, headers, and durable directory entries.
 
-import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorText, TickdError } from '../errors.ts'
+import { type Disk, realDisk } from './disk.ts'
 import { decodeSegmentHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
 import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
@@ -35,15 +35,15 @@ export function segmentPath(directory: string, firstSeq: number): string {
 }
 
 /** Size of a segment's file; 0 when it is gone. */
-export function segmentFileBytes(directory: string, firstSeq: number): number {
-  return statSync(segmentPath(directory, firstSeq), { throwIfNoEntry: false })?.size ?? 0
+export function segmentFileBytes(directory: string, firstSeq: number, disk = realDisk): number {
+  return disk.pathBytes(segmentPath(directory, firstSeq))
 }
 
 /** First sequences of the segments in `directory`, ascending. Other files are left alone. */
-export function listSegments(directory: string): number[] {
+export function listSegments(directory: string, disk = realDisk): number[] {
   let names: string[]
   try {
-    names = readdirSync(directory)
+    names = disk.list(directory)
   } catch (thrown) {
     throw ioError(`cannot list ${directory}`, thrown)
   }
@@ -56,25 +56,19 @@ export function listSegments(directory: string): number[] {
 }
 
 /** The header of an open segment, or what is wrong with it. */
-export function readSegmentHeader(fd: number, path: string): SegmentHeader | string {
+export function readSegmentHeader(
+  fd: number,
+  path: string,
+  disk: Disk = realDisk,
+): SegmentHeader | string {
   const buffer = new HeaderBuffer(SEGMENT_HEADER_BYTES)
   let size = 0
   try {
-    size = readSync(fd, buffer.bytes, 0, SEGMENT_HEADER_BYTES, 0)
+    size = disk.read(fd, buffer.bytes, 0)
   } catch (thrown) {
     throw ioError(`cannot read ${path}`, thrown)
   }
   return size < SEGMENT_HEADER_BYTES ? `it has only ${size} bytes` : decodeSegmentHeader(buffer)
-}
-
-/** Makes creations, renames and removals in `directory` durable. */
-export function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }
 
 /** JOURNAL_IO with the system's own words. */

@@ -4,6 +4,7 @@
 // cut, `journal verify` prints it. After a fault it goes on: a broken tick leaves its block's
 // header good, so only that block is lost; after a broken header it looks for the next good one.
 
+import { type Disk, realDisk } from './disk.ts'
 import { FileWindow } from './file-window.ts'
 import type { SegmentHeader } from './headers.ts'
 import {
@@ -65,8 +66,9 @@ export function scanSegment(
   path: string,
   header: SegmentHeader,
   onBlock: OnBlock = () => true,
+  disk: Disk = realDisk,
 ): SegmentScan {
-  const scanner = new Scanner(fd, path, header)
+  const scanner = new Scanner(fd, path, header, disk)
   while (scanner.next()) {
     if (!onBlock(scanner.scan.endSeq, scanner.scan.endOffset)) return scanner.scan
   }
@@ -75,14 +77,15 @@ export function scanSegment(
 
 class Scanner {
   readonly scan: SegmentScan
-  readonly #window = new FileWindow(WINDOW_BYTES)
+  readonly #window: FileWindow
   readonly #block: BlockHeader = newBlockHeader()
   readonly #epoch: number
   #offset = SEGMENT_HEADER_BYTES
   /** Sequence that the block at #offset should begin with. */
   #seq: number
 
-  constructor(fd: number, path: string, header: SegmentHeader) {
+  constructor(fd: number, path: string, header: SegmentHeader, disk: Disk) {
+    this.#window = new FileWindow(WINDOW_BYTES, disk)
     this.#window.attach(fd, path)
     this.#epoch = header.epoch
     this.#seq = header.firstSeq

@@ -3,8 +3,8 @@
 // Only an open segment is read through, up to its last whole block. For checksums of everything see
 // verify.ts. May run beside the daemon.
 
-import { closeSync } from 'node:fs'
 import { TickdError } from '../errors.ts'
+import { realDisk } from './disk.ts'
 import { openSegmentFile, readSeal } from './sealed-segment.ts'
 import { listSegments, readSegmentHeader, segmentPath } from './segment-files.ts'
 import { scanSegment } from './segment-scan.ts'
@@ -86,7 +86,7 @@ interface SegmentStat {
 function describe(path: string, firstSeq: number): SegmentStat | undefined {
   let fd: number
   try {
-    fd = openSegmentFile(path, 'r')
+    fd = openSegmentFile(path, 'read', realDisk)
   } catch {
     return undefined
   }
@@ -104,6 +104,6 @@ function describe(path: string, firstSeq: number): SegmentStat | undefined {
     const { endSeq: nextSeq, fileBytes: sizeBytes, lastWrittenNs: writtenNs } = scan
     return { epoch, nextSeq, sizeBytes, createdNs, writtenNs, isSealed: false }
   } finally {
-    closeSync(fd)
+    realDisk.close(fd)
   }
 }

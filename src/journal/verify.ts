@@ -4,7 +4,7 @@
 // what its retention removes meanwhile is not missed, and a half-written end of the open segment is
 // reported as such, not as a fault.
 
-import { closeSync, openSync } from 'node:fs'
+import { type Disk, realDisk } from './disk.ts'
 import {
   ioError,
   listSegments,
@@ -41,13 +41,18 @@ export interface VerifyReport {
 /** Told after each block: bytes read so far, and in all. */
 export type OnProgress = (bytesRead: number, bytesAll: number) => void
 
-export function verifyJournal(directory: string, onProgress: OnProgress = () => {}): VerifyReport {
-  return new Verifier(directory, onProgress).run()
+export function verifyJournal(
+  directory: string,
+  onProgress: OnProgress = () => {},
+  disk: Disk = realDisk,
+): VerifyReport {
+  return new Verifier(directory, onProgress, disk).run()
 }
 
 class Verifier {
   readonly #directory: string
   readonly #onProgress: OnProgress
+  readonly #disk: Disk
   readonly #report: VerifyReport = {
     segmentCount: 0,
     blockCount: 0,
@@ -63,15 +68,17 @@ class Verifier {
   #bytesRead = 0
   #bytesAll = 0
 
-  constructor(directory: string, onProgress: OnProgress) {
+  constructor(directory: string, onProgress: OnProgress, disk: Disk) {
+    this.#disk = disk
     this.#directory = directory
     this.#onProgress = onProgress
   }
 
   run(): VerifyReport {
     const report = this.#report
-    const firstSeqs = listSegments(this.#directory)
-    for (const seq of firstSeqs) this.#bytesAll += segmentFileBytes(this.#directory, seq)
+    const firstSeqs = listSegments(this.#directory, this.#disk)
+    for (const seq of firstSeqs)
+      this.#bytesAll += segmentFileBytes(this.#directory, seq, this.#disk)
     report.firstSeq = firstSeqs[0] ?? 0
     report.nextSeq = report.firstSeq
     firstSeqs.forEach((firstSeq, index) => {
@@ -89,7 +96,7 @@ class Verifier {
     report.segmentCount++
     try {
       this.#chain(path, firstSeq)
-      const header = readSegmentHeader(fd, path)
+      const header = readSegmentHeader(fd, path, this.#disk)
       if (typeof header === 'string') {
         this.#unreadable(path, header, firstSeq, nextFirstSeq)
         return
@@ -98,14 +105,15 @@ class Verifier {
       if (fault !== '') this.#fault(path, 0, SEGMENT_HEADER_BYTES, fault, firstSeq, firstSeq)
       this.#epoch = header.epoch
       const before = this.#bytesRead
-      const scan = scanSegment(fd, path, { ...header, firstSeq }, (_, offset) => {
+      const onBlock = (_: number, offset: number) => {
         this.#onProgress(before + offset, this.#bytesAll)
         return true
-      })
+      }
+      const scan = scanSegment(fd, path, { ...header, firstSeq }, onBlock, this.#disk)
       this.#bytesRead += scan.fileBytes
       this.#count(path, scan, nextFirstSeq)
     } finally {
-      closeSync(fd)
+      this.#disk.close(fd)
     }
   }
 
@@ -141,7 +149,7 @@ class Verifier {
     firstSeq: number,
     nextFirstSeq: number | undefined,
   ): void {
-    const fileBytes = segmentFileBytes(this.#directory, firstSeq)
+    const fileBytes = segmentFileBytes(this.#directory, firstSeq, this.#disk)
     this.#bytesRead += fileBytes
     // A crash in the moment of creation: no record can be in it.
     if (nextFirstSeq === undefined && fileBytes <= SEGMENT_HEADER_BYTES) {
@@ -175,10 +183,10 @@ class Verifier {
   /** undefined: the daemon's retention removed it while we were at work. */
   #open(path: string, firstSeq: number): number | undefined {
     try {
-      return openSync(path, 'r')
+      return this.#disk.open(path, 'read')
     } catch (thrown) {
       const isGone = (thrown as NodeJS.ErrnoException).code === 'ENOENT'
-      const oldest = listSegments(this.#directory)[0] ?? 0
+      const oldest = listSegments(this.#directory, this.#disk)[0] ?? 0
       if (!isGone || oldest < firstSeq) throw ioError(`cannot open ${path}`, thrown)
       this.#report.firstSeq = oldest
       this.#report.nextSeq = oldest

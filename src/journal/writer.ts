@@ -10,21 +10,12 @@
 // (after which the kernel may drop the unwritten pages and report success the next time), breaks
 // the writer for good: a new one starts from what is known to be durable.
 
-import {
-  closeSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  unlinkSync,
-  writeSync,
-  writevSync,
-} from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../clock.ts'
 import { assert, TickdError } from '../errors.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
+import { type Disk, realDisk } from './disk.ts'
 import {
   blockBytes,
   encodeBlockHeader,
@@ -32,7 +23,7 @@ import {
   HeaderBuffer,
   newBlockHeader,
 } from './headers.ts'
-import { ioError, type SegmentInfo, segmentPath, syncDirectory } from './segment-files.ts'
+import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
 /** The disk, quota or file limit is reached: it may pass. */
@@ -51,6 +42,8 @@ export interface JournalWriterOptions {
   clock: Clock
   /** Called when a segment was sealed. */
   onSealed: (segment: SegmentInfo) => void
+  /** The file systems of this machine if not given. */
+  disk?: Disk | undefined
 }
 
 export class JournalWriter {
@@ -61,6 +54,7 @@ export class JournalWriter {
   /** Bytes appended since the last fsync. */
   unsyncedBytes = 0
   readonly #options: JournalWriterOptions
+  readonly #disk: Disk
   readonly #header = new HeaderBuffer(BLOCK_HEADER_BYTES)
   readonly #block = newBlockHeader()
   #fd: number | undefined
@@ -73,6 +67,7 @@ export class JournalWriter {
   constructor(options: JournalWriterOptions) {
     assert(options.epoch > 0, 'an epoch was opened')
     this.#options = options
+    this.#disk = options.disk ?? realDisk
     this.nextSeq = options.nextSeq
     this.durableSeq = options.nextSeq
   }
@@ -125,7 +120,7 @@ export class JournalWriter {
     this.#broken ??= new TickdError('JOURNAL_IO', `${this.#path}: the writer was abandoned`)
     if (fd === undefined) return
     try {
-      closeSync(fd)
+      this.#disk.close(fd)
     } catch {
       // Nothing depends on the outcome: what counts was fsynced, or will be cut off.
     }
@@ -148,7 +143,8 @@ export class JournalWriter {
     const sizeBytes = blockBytes(count)
     let written = 0
     try {
-      written = writevSync(this.#fd as number, [this.#header.bytes, ticks], this.#sizeBytes)
+      const pieces = [this.#header.bytes, ticks]
+      written = this.#disk.writeAll(this.#fd as number, pieces, this.#sizeBytes)
     } catch (thrown) {
       throw this.#undo(`cannot append to ${this.#path}`, thrown)
     }
@@ -162,7 +158,7 @@ export class JournalWriter {
   /** Cuts a partial block off. The error to be thrown. */
   #undo(what: string, thrown: unknown, isFull = isDiskFull(thrown)): TickdError {
     try {
-      ftruncateSync(this.#fd as number, this.#sizeBytes)
+      this.#disk.truncate(this.#fd as number, this.#sizeBytes)
     } catch (second) {
       return this.#break(`${what}, nor cut a partial block off`, second)
     }
@@ -171,7 +167,7 @@ export class JournalWriter {
 
   #fdatasync(): void {
     try {
-      fdatasyncSync(this.#fd as number)
+      this.#disk.syncData(this.#fd as number)
     } catch (thrown) {
       throw this.#break(`cannot fsync ${this.#path}`, thrown)
     }
@@ -185,7 +181,7 @@ export class JournalWriter {
     const { clock, epoch, onSealed } = this.#options
     const fd = this.#fd as number
     this.#fd = undefined
-    closeSync(fd)
+    this.#disk.close(fd)
     clock.read()
     onSealed({
       firstSeq: this.#segmentFirstSeq,
@@ -204,12 +200,12 @@ export class JournalWriter {
     const bytes = encodeSegmentHeader(header)
     let isCreated = false
     try {
-      this.#fd = openSync(this.#path, 'wx', 0o640)
+      this.#fd = this.#disk.open(this.#path, 'create')
       isCreated = true
-      const written = writeSync(this.#fd, bytes, 0, bytes.length, 0)
+      const written = this.#disk.write(this.#fd, bytes, 0)
       if (written < bytes.length) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
-      fsyncSync(this.#fd)
-      syncDirectory(directory)
+      this.#disk.sync(this.#fd)
+      this.#disk.syncDirectory(directory)
     } catch (thrown) {
       const isFull = isDiskFull(thrown) && (!isCreated || this.#discardSegment())
       if (isFull) throw ioError(`cannot create ${this.#path}`, thrown, true)
@@ -224,8 +220,8 @@ export class JournalWriter {
     const fd = this.#fd as number
     this.#fd = undefined
     try {
-      closeSync(fd)
-      unlinkSync(this.#path)
+      this.#disk.close(fd)
+      this.#disk.unlink(this.#path)
       return true
     } catch {
       return false
