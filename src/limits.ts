@@ -61,7 +61,9 @@ export const PARTITIONS_PER_TRANSACTION_MAX = 64
 export const PARTITIONS_MAX = 4096
 /** Event times further ahead than this go to the default partition. */
 export const PARTITION_DAYS_AHEAD_MAX = 366
-/** Waits of a store between attempts to reach its database: doubled from first to second. */
+/** Failures in a row that open a circuit breaker: one or two are a restart or a cut connection. */
+export const BREAKER_FAILURES_MAX = 3
+/** Waits of an open breaker between probes: doubled from first to second. */
 export const STORE_RETRY_MS_MIN = 100
 export const STORE_RETRY_MS_MAX = 10_000
 /** A database that answers nothing for so long is given up, and connected anew. */
@@ -104,6 +106,13 @@ export const HISTORY_QUERY_MS_MAX = 10_000
 export const HISTORY_RANGE_MS = 3_600_000
 /** Rows of an HTTP answer when the client does not say. */
 export const HTTP_ROWS = 100
+
+/** Incidents kept, their file, and the evidence of one as JSON text. */
+export const INCIDENTS_MAX = 1000
+export const INCIDENT_FILE_BYTES_MAX = 4 * MIB
+export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
+/** The same incident again within this time is counted, and not written. */
+export const INCIDENT_REPEAT_MS = 60_000
 
 /** Connections of the admin listener at once. */
 export const ADMIN_CONNECTIONS_MAX = 64

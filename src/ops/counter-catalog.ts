@@ -1,8 +1,8 @@
 // The one list of counters and gauges: which sets exist, what is in them, and what each means.
 //
 // `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
-// `source` and `decode` exist once a source, `thread` once a thread, rings’ once a ring; the
-// others once an agent.
+// `source` and `decode` exist once a source, `thread` once a thread, rings’ once a ring,
+// `breaker` once a dependency; the others once an agent.
 
 import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
 
@@ -100,6 +100,16 @@ export const COUNTER_CATALOG = {
     failures: counter('Pipelines that failed'),
     connected: gauge('1 while connected'),
   },
+  breaker: {
+    state: gauge('State of the circuit breaker: 0 closed, 1 half-open, 2 open'),
+    opens: counter('Times the breaker opened'),
+    probes: counter('Attempts made while it was open, to see whether it may close'),
+    failures: counter('Attempts that failed'),
+    failures_in_row: gauge('Failures since the last success'),
+    since_seconds: gauge('When it came to its state, Unix time'),
+    retry_at_seconds: gauge('While open: when the next probe may begin, Unix time'),
+    failed_at_seconds: gauge('When an attempt last failed, Unix time; 0 = never'),
+  },
   serve: {
     records: counter('Records read from the tick ring'),
     records_lapped: counter('Records overrun before they could be read'),
@@ -132,6 +142,11 @@ export const COUNTER_CATALOG = {
     duty_seconds_max: gauge('Longest duty cycle since the daemon started'),
     duty_long: counter('Duty cycles of more than 10 ms'),
     restarts: counter('Times the agent failed and was made anew'),
+  },
+  incidents: {
+    raised: counter('Incidents raised'),
+    critical: counter('Of them, critical: something was lost, or is not what it claims to be'),
+    repeated: counter('Incidents raised again within a minute: counted only'),
   },
   frame_ring: {
     fill_bytes: gauge('Bytes that decode has not released'),

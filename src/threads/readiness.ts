@@ -1,16 +1,18 @@
 // Is the daemon ready, and what of each dependency? Read from shared memory by any thread.
 //
 // Ready = every agent runs and the journal takes records: ticks come in, become durable, go out.
-// A database or cache that is away does not make the daemon unready (ingest and feed go on): it
-// shows as its own dependency with its lag.
+// A database or cache that is away makes it `degraded`, and not unready: ingest and feed go on, and
+// a daemon that were taken out of service would answer nobody. It shows as its own dependency, with
+// its lag and its circuit breaker.
 
 import { SEQ_MAX } from '../limits.ts'
 import { POSITION } from '../pipeline.ts'
+import { type BreakerReport, breakerReport } from '../storage/breaker.ts'
 import { Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
 import type { ThreadPlan } from './plan.ts'
 import type { Shared } from './shared-memory.ts'
 
-export interface Dependency {
+export interface Dependency extends Partial<BreakerReport> {
   readonly ready: boolean
   readonly detail: string
   /** Records durable in the journal and not yet there. */
@@ -18,7 +20,10 @@ export interface Dependency {
 }
 
 export interface Readiness {
+  /** Ticks come in, become durable, go out: what the status code says. */
   readonly ready: boolean
+  /** degraded: ready, and a dependency is not. */
+  readonly status: 'ready' | 'degraded' | 'unready'
   readonly dependencies: Readonly<Record<string, Dependency>>
 }
 
@@ -40,9 +45,15 @@ export function readiness(shared: Shared, threads: readonly ThreadPlan[]): Readi
   })
   const redisOn = threads.some((thread) => thread.agents.some(({ stage }) => stage === 'redis'))
   dependencies.redis = redisOn
-    ? connection(shared.counters('redis').get('connected') === 1)
+    ? connection(shared, 'redis', shared.counters('redis').get('connected') === 1)
     : { ready: true, detail: 'off' }
-  return { ready: agents.ready && !isHeld, dependencies }
+  const history = breakerReport(shared.breaker('history'))
+  if (history.since !== undefined) {
+    dependencies.history = { ready: history.state === 'closed', detail: 'HTTP queries', ...history }
+  }
+  const ready = agents.ready && !isHeld
+  const isWhole = Object.values(dependencies).every((dependency) => dependency.ready)
+  return { ready, status: ready ? (isWhole ? 'ready' : 'degraded') : 'unready', dependencies }
 }
 
 function agentsDependency(shared: Shared, threads: readonly ThreadPlan[]): Dependency {
@@ -58,9 +69,16 @@ function postgresDependency(shared: Shared, shard: number, durable: number): Dep
   const stored = shared.position(shard, POSITION.postgres).load()
   if (stored === SEQ_MAX) return { ready: true, detail: 'off' }
   const connected = shared.counters('postgres', String(shard)).get('connected') === 1
-  return { ...connection(connected), lag: Math.max(0, durable - stored) }
+  const dependency = connection(shared, `postgres-${shard}`, connected)
+  return { ...dependency, lag: Math.max(0, durable - stored) }
 }
 
-function connection(connected: boolean): Dependency {
-  return { ready: connected, detail: connected ? 'connected' : 'not connected' }
+/** Usable = connected, and its breaker lets work through. */
+function connection(shared: Shared, name: string, connected: boolean): Dependency {
+  const report = breakerReport(shared.breaker(name))
+  return {
+    ready: connected && report.state === 'closed',
+    detail: connected ? 'connected' : 'not connected',
+    ...report,
+  }
 }

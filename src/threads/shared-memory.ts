@@ -19,7 +19,9 @@ import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '.
 import { Doorbell } from '../ring/doorbell.ts'
 import { frameRingBytes } from '../ring/frame-ring-layout.ts'
 import { SharedSeq } from '../ring/shared-seq.ts'
+import { SharedText } from '../ring/shared-text.ts'
 import { createTickRing } from '../ring/tick-ring-layout.ts'
+import type { BreakerBoard } from '../storage/breaker.ts'
 import { InstrumentTable } from '../tick/instruments.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { ThreadPlan } from './plan.ts'
@@ -48,6 +50,8 @@ export interface SharedMemory {
   readonly latest: SharedArrayBuffer
   readonly counters: SharedArrayBuffer
   readonly counterBlocks: readonly CounterBlock[]
+  /** Last errors of the breakers: a text a name of `breakerNames`. */
+  readonly breakerErrors: SharedArrayBuffer
   readonly shards: readonly ShardMemory[]
 }
 
@@ -72,6 +76,7 @@ export function createSharedMemory(
     latest: LatestTable.create(INSTRUMENTS_MAX),
     counters: new SharedArrayBuffer(size),
     counterBlocks: blocks,
+    breakerErrors: new SharedArrayBuffer(SharedText.bytes(breakerNames(starts.length).length)),
     shards: starts.map(createShard),
   }
 }
@@ -94,6 +99,12 @@ function createShard(start: ShardStart): ShardMemory {
     ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
     positions,
   }
+}
+
+/** Dependencies with a circuit breaker. `history`: the HTTP queries' connections to PostgreSQL. */
+export function breakerNames(shards: number): string[] {
+  const writers = Array.from({ length: shards }, (_, shard) => `postgres-${shard}`)
+  return [...writers, 'redis', 'history']
 }
 
 /** One block a set and label; each begins on lines of its own, as each has its own writer. */
@@ -123,6 +134,7 @@ function layOutCounters(
     place('thread', { thread: name })
     for (const { roleName } of agents) place('agent', { role: roleName })
   }
+  for (const dependency of breakerNames(config.shards)) place('breaker', { dependency })
   place('aggregate', {})
   place('redis', {})
   place('serve', {})
@@ -154,7 +166,16 @@ export class Shared {
     return new Doorbell(this.memory.bells, thread.bell)
   }
 
-  /** The counters of a set; `label` is its source, shard, thread or role; '' where there is one. */
+  /** Where the breaker of a dependency is seen; it is one of `breakerNames`. */
+  breaker(name: string): BreakerBoard {
+    const slot = breakerNames(this.memory.shards.length).indexOf(name)
+    return {
+      counters: this.counters('breaker', name),
+      lastError: new SharedText(this.memory.breakerErrors, slot),
+    }
+  }
+
+  /** The counters of a set; `label` is its source, shard, dependency, thread or role, or ''. */
   counters<Set extends CounterSetName>(set: Set, label = ''): CounterSet<CounterName<Set>> {
     const block = this.memory.counterBlocks.find(
       (candidate) => candidate.set === set && (Object.values(candidate.labels)[0] ?? '') === label,

@@ -20,13 +20,13 @@ async function get(rig: ServeRig, path: string): Promise<{ status: number; body:
 }
 
 t.test('healthz says alive; readyz says what is not ready, and why', async (t) => {
-  let ready = true
   const dependencies = { postgres: { ready: false, detail: 'not connected', lag: 12 } }
-  const rig = rigFor(t, { overrides: { readiness: () => ({ ready, dependencies }) } })
+  let report = { ready: true, status: 'degraded', dependencies }
+  const rig = rigFor(t, { overrides: { readiness: () => report } })
   t.same(await get(rig, '/healthz'), { status: 200, body: { status: 'ok' } })
-  t.same(await get(rig, '/readyz'), { status: 200, body: { ready: true, dependencies } })
-  ready = false
-  t.same(await get(rig, '/readyz'), { status: 503, body: { ready: false, dependencies } })
+  t.same(await get(rig, '/readyz'), { status: 200, body: report }, 'degraded is ready')
+  report = { ready: false, status: 'unready', dependencies }
+  t.same(await get(rig, '/readyz'), { status: 503, body: report })
 })
 
 t.test('latest gives the newest records of an instrument, a glob, a venue, or all', async (t) => {

@@ -91,7 +91,7 @@ export class ServeRig {
       ],
       sources: [{ name: 'push-http', index: 3, shard: 0 }],
       history: undefined,
-      readiness: () => ({ ready: true, dependencies: {} }),
+      readiness: () => ({ ready: true, status: 'ready', dependencies: {} }),
       metrics: () => [{ set: 'serve', labels: {}, counters: this.counters }],
       clock: new SystemClock(),
       log: silentLog,

@@ -15,11 +15,11 @@ import type { Push } from './push.ts'
 import type { Records } from './records.ts'
 import type { Route } from './router.ts'
 
+/** What /readyz answers; threads/readiness.ts says what is in it. */
 export interface ReadinessReport {
   readonly ready: boolean
-  readonly dependencies: Readonly<
-    Record<string, { readonly ready: boolean; readonly detail: string; readonly lag?: number }>
-  >
+  readonly status: string
+  readonly dependencies: Readonly<Record<string, { readonly ready: boolean }>>
 }
 
 export interface RouteOptions {
