@@ -14,6 +14,8 @@ export const ERROR_CODES = [
   'POSTGRES_UNREACHABLE', // no PostgreSQL answers at the configured address
   'POSTGRES_REFUSED', // PostgreSQL answered and refused (password, rights, database)
   'POSTGRES_CONFLICT', // another daemon writes the same database, or the position is not ours
+  'POSTGRES_READ_ONLY', // PostgreSQL answered and takes no writes: a standby, or one failing over
+  'POSTGRES_SCHEMA_CHANGED', // the tables are no longer those that tickd made
   'POSTGRES_BROKEN', // a statement or COPY failed in a way that may pass
   'POSTGRES_BINARY_MISSING', // the embedded PostgreSQL is not installed for this platform
   'REDIS_UNREACHABLE', // no Redis answers at the configured address

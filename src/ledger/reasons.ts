@@ -7,6 +7,7 @@
 //   message one unit of a frame: a venue frame is one message, a chunk has one a line
 //   message = decoded + ignored(reason) + rejected(reason)
 //   record  = accepted + duplicate + quarantined(reason)
+//   accepted = stored + refused by the store(reason) + not yet stored
 
 /** Understood, and rightly not turned into records. */
 export const IGNORE_REASONS = [
@@ -55,6 +56,16 @@ export const QUARANTINE_REASONS = [
 ] as const
 export type QuarantineReason = (typeof QUARANTINE_REASONS)[number]
 
+/** Accepted, durable, and refused by a store. */
+export const STORE_REASONS = [
+  'refused_by_postgres', // a constraint or trigger of the operator's; the letter has the SQLSTATE
+] as const
+export type StoreReason = (typeof STORE_REASONS)[number]
+
 /** All reasons with which bytes can come to the dead letters. */
-export const DEAD_LETTER_REASONS = [...REJECT_REASONS, ...QUARANTINE_REASONS] as const
+export const DEAD_LETTER_REASONS = [
+  ...REJECT_REASONS,
+  ...QUARANTINE_REASONS,
+  ...STORE_REASONS,
+] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]

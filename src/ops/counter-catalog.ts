@@ -84,6 +84,7 @@ export const COUNTER_CATALOG = {
   },
   postgres: {
     records: counter('Records stored'),
+    records_refused: counter('Records that PostgreSQL refused: kept in its table `refused`'),
     batches: counter('Transactions committed'),
     bytes: counter('COPY bytes sent'),
     failures: counter('Transactions that failed and were tried again'),
