@@ -9,6 +9,7 @@ import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { SystemClock } from './clock.ts'
 import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { StateLock } from './config/state-lock.ts'
@@ -17,6 +18,7 @@ import { openJournal } from './journal/recovery.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
 import { activeAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
+import { Incidents } from './ops/incidents.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
 import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
@@ -26,6 +28,7 @@ import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
+import { answerQuestion } from './threads/questions.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, type ShardStart, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -42,7 +45,9 @@ export class Daemon {
   readonly #logFormat: LogFormat
   readonly #fatal = Promise.withResolvers<never>()
   readonly #listeners = new Map<string, string>()
+  readonly #clock = new SystemClock()
   #lock: StateLock | undefined
+  #incidents: Incidents | undefined
   #postgres: PostgresServer | undefined
   #redis: RedisServer | undefined
   #supervisor: Supervisor | undefined
@@ -69,6 +74,11 @@ export class Daemon {
     const kernels = activeAddon()
     const paths = statePaths(resolveStateDir(this.#config))
     this.#lock = StateLock.acquire(paths.state)
+    this.#incidents = new Incidents({
+      path: paths.incidents,
+      clock: this.#clock,
+      log: this.#log,
+    })
     this.#log.info(
       {
         version: VERSION,
@@ -148,6 +158,8 @@ export class Daemon {
       // Until PostgreSQL's own position is known it holds back every segment; when off, none.
       shared.position(shard, POSITION.postgres).store(off.postgres ? SEQ_MAX : 0)
     })
+    const incidents = this.#incidents as Incidents
+    incidents.countIn(shared.counters('incidents'))
     this.#supervisor = new Supervisor({
       runtime,
       threads,
@@ -155,6 +167,8 @@ export class Daemon {
       log: this.#log,
       onFatal: (error) => this.#fatal.reject(error),
       onListening: (name, address) => this.#onListening(name, address),
+      onIncident: (report) => incidents.raise(report),
+      onQuestion: (question) => answerQuestion(question, { incidents }),
     })
     await this.#supervisor.start()
     this.#startMeter(shared)

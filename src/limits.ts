@@ -114,6 +114,10 @@ export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
 /** The same incident again within this time is counted, and not written. */
 export const INCIDENT_REPEAT_MS = 60_000
 
+/** Questions of one thread to main at once, and how long each may wait. */
+export const QUESTIONS_MAX = 64
+export const QUESTION_MS_MAX = 5000
+
 /** Connections of the admin listener at once. */
 export const ADMIN_CONNECTIONS_MAX = 64
 /** A profile's longest time: at a stack a millisecond its text is about 3 MB. */

@@ -8,7 +8,9 @@ import { venueNamed } from '../decode/venues.ts'
 import { JournalAgent } from '../journal/agent.ts'
 import { JournalReader } from '../journal/reader.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
+import type { Ask } from '../ops/questions.ts'
 import { type FrameProducer, GATING_SLOT, POSITION } from '../pipeline.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { FeedbackReceiver } from '../ring/feedback.ts'
@@ -37,6 +39,10 @@ export interface FactoryOptions {
   readonly wake: () => void
   /** Tells the supervisor of a bound listener. */
   readonly announce: (name: string, address: string) => void
+  /** Raises an incident: what an operator must know of. For rare events; any thread. */
+  readonly raise: (report: IncidentReport) => void
+  /** Asks the main thread; only agents with an event loop hear the answer. */
+  readonly ask: Ask
 }
 
 export class AgentFactory {

@@ -4,7 +4,9 @@
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { LogFormat } from '../ops/log.ts'
+import type { Answer, Question } from '../ops/questions.ts'
 import type { ThreadPlan } from './plan.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
@@ -12,6 +14,8 @@ import type { SharedMemory } from './shared-memory.ts'
 export interface StatePaths {
   readonly state: string
   readonly instruments: string
+  readonly incidents: string
+  readonly ledger: string
   readonly journal: string
   readonly deadLetters: string
   readonly capture: string
@@ -24,6 +28,8 @@ export function statePaths(stateDir: string): StatePaths {
   return {
     state: stateDir,
     instruments: join(stateDir, 'instruments.jsonl'),
+    incidents: join(stateDir, 'incidents.jsonl'),
+    ledger: join(stateDir, 'ledger'),
     journal: join(stateDir, 'journal'),
     deadLetters: join(stateDir, 'dead-letters'),
     capture: join(stateDir, 'capture'),
@@ -53,6 +59,8 @@ export interface WorkerData {
 
 export type FromWorker =
   | { type: 'listening'; name: string; address: string }
+  | { type: 'incident'; report: IncidentReport }
+  | { type: 'question'; id: number; question: Question }
   | {
       type: 'start-failed'
       roleName: string
@@ -60,3 +68,9 @@ export type FromWorker =
       message: string
       stack: string | undefined
     }
+
+export interface ToWorker {
+  readonly type: 'answer'
+  readonly id: number
+  readonly answer: Answer
+}

@@ -135,6 +135,7 @@ function layOutCounters(
     for (const { roleName } of agents) place('agent', { role: roleName })
   }
   for (const dependency of breakerNames(config.shards)) place('breaker', { dependency })
+  place('incidents', {})
   place('aggregate', {})
   place('redis', {})
   place('serve', {})

@@ -5,12 +5,14 @@
 
 import { Worker } from 'node:worker_threads'
 import { errorText, TickdError } from '../errors.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
+import type { Answer, Question } from '../ops/questions.ts'
 import { PIPELINE, type StageName } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { COMMAND, Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
 import type { AgentPlan, ThreadPlan } from './plan.ts'
-import type { FromWorker, Runtime, WorkerData } from './runtime.ts'
+import type { FromWorker, Runtime, ToWorker, WorkerData } from './runtime.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 const START_TIMEOUT_MS = 60_000
@@ -29,6 +31,10 @@ export interface SupervisorOptions {
   readonly onFatal: (error: TickdError) => void
   /** A listener is bound: 'feed' at '127.0.0.1:8080'. */
   readonly onListening: (name: string, address: string) => void
+  /** A thread raises an incident. */
+  readonly onIncident: (report: IncidentReport) => void
+  /** A thread asks what main knows. */
+  readonly onQuestion: (question: Question) => Answer
 }
 
 interface Watched extends AgentPlan {
@@ -144,7 +150,7 @@ export class Supervisor {
       name: thread.name,
     })
     this.#workers.set(thread.name, worker)
-    worker.on('message', (message: FromWorker) => this.#onMessage(message))
+    worker.on('message', (message: FromWorker) => this.#onMessage(message, worker))
     worker.on('error', (error) => this.#onDeath(thread, error))
     const exit = new Promise<void>((resolve) => {
       worker.on('exit', () => {
@@ -155,9 +161,18 @@ export class Supervisor {
     this.#exits.set(thread.name, exit)
   }
 
-  #onMessage(message: FromWorker): void {
+  #onMessage(message: FromWorker, worker: Worker): void {
     if (message.type === 'listening') {
       this.#options.onListening(message.name, message.address)
+      return
+    }
+    if (message.type === 'incident') {
+      this.#options.onIncident(message.report)
+      return
+    }
+    if (message.type === 'question') {
+      const answer = this.#options.onQuestion(message.question)
+      worker.postMessage({ type: 'answer', id: message.id, answer } satisfies ToWorker)
       return
     }
     if (message.stack !== undefined) {

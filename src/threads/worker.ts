@@ -7,9 +7,10 @@ import { createLog } from '../ops/log.ts'
 import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
 import { AgentFactory } from './agents.ts'
+import { Asker } from './asker.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { Runner } from './runner.ts'
-import type { FromWorker, WorkerData } from './runtime.ts'
+import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
 import { Shared } from './shared-memory.ts'
 
 const { runtime, thread, threads, memory } = workerData as WorkerData
@@ -28,6 +29,7 @@ const meter = new ThreadMeter(shared.counters('thread', thread.name), {
   blocking,
   nowMs: clock.monoMs(),
 })
+const asker = new Asker((id, question) => tell({ type: 'question', id, question }))
 const factory = new AgentFactory({
   runtime,
   shared,
@@ -36,6 +38,8 @@ const factory = new AgentFactory({
   log: (role) => createLog(role, runtime.config.log.level, runtime.logFormat),
   wake: () => bell.ring(),
   announce: (name, address) => tell({ type: 'listening', name, address }),
+  raise: (report) => tell({ type: 'incident', report }),
+  ask: asker.ask,
 })
 
 const runner = new Runner({
@@ -56,6 +60,10 @@ const runner = new Runner({
   },
 })
 
+// A blocking thread has no event loop, and no agent that asks.
+if (!blocking) {
+  parentPort?.on('message', ({ id, answer }: ToWorker) => asker.onAnswer(id, answer))
+}
 await runner.run(meter)
 instrumentLog.close()
 parentPort?.close()

@@ -56,6 +56,8 @@ export class InlinePipeline {
       log: () => silentLog,
       wake: () => {},
       announce: () => {},
+      raise: () => {},
+      ask: () => Promise.resolve({ status: 503, body: '{}' }),
     })
     const [thread] = threads
     if (thread === undefined) throw new Error('compact threading plans one thread')
