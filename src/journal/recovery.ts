@@ -9,7 +9,6 @@
 import { TickdError } from '../errors.ts'
 import { type Disk, realDisk } from './disk.ts'
 import { readEpoch, writeEpoch } from './epoch.ts'
-import { encodeBlockHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
 import {
   chainFault,
   checkedHeader,
@@ -25,7 +24,8 @@ import {
   type SegmentInfo,
   segmentPath,
 } from './segment-files.ts'
-import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { type Cut, confirmSeal, cutAndSeal } from './segment-mend.ts'
 import { type SegmentScan, scanSegment } from './segment-scan.ts'
 
 export interface Recovered {
@@ -130,7 +130,9 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
     if (isTornCreation) return remove(place, path, size)
     const header = checkedHeader(fd, path, shard, firstSeq, disk)
     const sealed = readSeal(fd, path, header, disk)
+    const file = { disk, fd, path }
     if (sealed !== undefined && sealed.endSeq <= endSeq) {
+      confirmSeal(file, sealed)
       return { segment: sealed, truncatedBytes: 0 }
     }
     if (resume !== undefined && header.epoch !== resume.epoch) {
@@ -144,17 +146,12 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
     const cut = tail(path, scan, endSeq)
     if (cut.endSeq === firstSeq) return remove(place, path, size - SEGMENT_HEADER_BYTES)
     return {
-      segment: cutAndSeal(disk, fd, path, header, scan, cut),
+      segment: cutAndSeal(file, header, scan, cut),
       truncatedBytes: size - cut.offset,
     }
   } finally {
     disk.close(fd)
   }
-}
-
-interface Cut {
-  offset: number
-  endSeq: number
 }
 
 /** Where the good part ends. Throws when what lies behind it had been acknowledged. */
@@ -175,35 +172,6 @@ function tail(path: string, scan: SegmentScan, endSeq: number): Cut {
       : { offset: fault.offset, endSeq: fault.fromSeq }
   if (Number.isFinite(endSeq) && cut.endSeq < endSeq) throw lost(path, cut.endSeq, endSeq)
   return cut
-}
-
-function cutAndSeal(
-  disk: Disk,
-  fd: number,
-  path: string,
-  header: SegmentHeader,
-  scan: SegmentScan,
-  cut: Cut,
-): SegmentInfo {
-  const { firstSeq, epoch } = header
-  const { offset, endSeq } = cut
-  let sizeBytes = offset
-  try {
-    disk.truncate(fd, offset)
-    // A killed daemon leaves blocks that no fsync has seen: they count from here on.
-    disk.sync(fd)
-    if (!(scan.isSealed && offset === scan.endOffset)) {
-      const seal = new HeaderBuffer(BLOCK_HEADER_BYTES)
-      const block = { tickCount: 0, firstSeq: endSeq, epoch, durableSeq: endSeq, ticksCrc: 0 }
-      encodeBlockHeader(seal, block, scan.lastWrittenNs)
-      sizeBytes += disk.write(fd, seal.bytes, offset)
-      disk.sync(fd)
-    }
-  } catch (thrown) {
-    throw ioError(`cannot recover ${path}`, thrown)
-  }
-  const closedMs = Number(scan.lastWrittenNs / 1_000_000n)
-  return { firstSeq, endSeq, epoch, sizeBytes, closedMs }
 }
 
 function remove({ disk, directory }: Place, path: string, truncatedBytes: number): Outcome {

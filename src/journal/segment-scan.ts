@@ -49,6 +49,11 @@ export interface SegmentScan {
   endSeq: number
   /** File offset after the last whole block (or seal). */
   endOffset: number
+  /**
+   * Bytes before it were fsynced before the block at it was written, as that block says; 0 when
+   * none says so. Whole blocks behind it may be in the memory of the kernel only.
+   */
+  witnessedOffset: number
   isSealed: boolean
   lastWrittenNs: bigint
   fileBytes: number
@@ -94,6 +99,7 @@ class Scanner {
       recordCount: 0,
       endSeq: header.firstSeq,
       endOffset: SEGMENT_HEADER_BYTES,
+      witnessedOffset: 0,
       isSealed: false,
       lastWrittenNs: header.createdNs,
       fileBytes: this.#window.fileBytes(),
@@ -156,6 +162,7 @@ class Scanner {
     scan.recordCount += tickCount
     scan.endSeq = this.#seq
     scan.endOffset = end
+    if (this.#block.durableSeq === firstSeq) scan.witnessedOffset = start
     scan.lastWrittenNs = blockWrittenNs(this.#window.buffer, this.#window.index(start))
     return true
   }
