@@ -59,8 +59,9 @@ export interface DeadLetterBox {
     bytes: Uint8Array,
     start: number,
     end: number,
+    ordinal: number,
   ): void
-  flush(): void
+  flush(): boolean
   close(): void
 }
 
@@ -114,6 +115,9 @@ export class DecodeAgent implements Agent {
   #frameBytes = 0
   #recordCount = 0
   #gapMissing = 0
+  /** The message whose record was quarantined last: its first byte, its first record. */
+  #messageStart = -1
+  #messageIndex = 0
   readonly #receipt: Receipt = {
     token: 0,
     source: 0,
@@ -142,7 +146,8 @@ export class DecodeAgent implements Agent {
       const start = this.#tally.origins[index * 2] as number
       const end = this.#tally.origins[index * 2 + 1] as number
       const { bytes } = this.#input.ring
-      options.deadLetters.addRecord(reason, this.#format, batch, index, bytes, start, end)
+      const nth = this.#ordinalOf(index, start)
+      options.deadLetters.addRecord(reason, this.#format, batch, index, bytes, start, end, nth)
     }
   }
 
@@ -194,6 +199,7 @@ export class DecodeAgent implements Agent {
     this.#frameCount = 0
     this.#frameBytes = 0
     this.#gapMissing = 0
+    this.#messageStart = -1
     this.#batch.count = 0
     this.#tally.reset()
   }
@@ -244,6 +250,18 @@ export class DecodeAgent implements Agent {
     ring.keep()
   }
 
+  /** Which record of its message, which began at `start`, record `index` of the batch is. */
+  #ordinalOf(index: number, start: number): number {
+    const { origins } = this.#tally
+    // Quarantined records come in order: those of one message share the look for its first.
+    if (this.#messageStart !== start || this.#messageIndex > index) this.#messageIndex = index
+    this.#messageStart = start
+    while (this.#messageIndex > 0 && origins[this.#messageIndex * 2 - 2] === start) {
+      this.#messageIndex--
+    }
+    return index - this.#messageIndex
+  }
+
   #decoderOf(source: number, format: number): Decoder | undefined {
     const key = source * FORMATS_MAX + format
     const known = this.#decoders.get(key)
@@ -289,6 +307,8 @@ export class DecodeAgent implements Agent {
     const { validator, counters } = this.#options
     const { values } = counters(this.#source)
     const tally = this.#tally
+    // First and last: a reader that finds the two equal has not read a half-counted group.
+    add(values, COUNTER.groups_begun, 1)
     add(values, COUNTER.frames, this.#frameCount)
     add(values, COUNTER.bytes, this.#frameBytes)
     add(values, COUNTER.messages, tally.messages)
@@ -305,6 +325,7 @@ export class DecodeAgent implements Agent {
     if (validator.quarantinedCount > 0) {
       addAll(values, COUNTER.quarantined_price_out_of_range, validator.quarantined)
     }
+    add(values, COUNTER.groups, 1)
   }
 
   #tendLetters(): void {

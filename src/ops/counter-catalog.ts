@@ -40,6 +40,7 @@ export const COUNTER_CATALOG = {
     snapshots: counter('Book snapshots fetched'),
   },
   decode: {
+    groups_begun: counter('Groups of frames whose counting has begun'),
     frames: counter('Frames taken from the frame ring'),
     bytes: counter('Payload bytes of those frames'),
     messages: counter('Messages in those frames'),
@@ -60,12 +61,14 @@ export const COUNTER_CATALOG = {
     ...perReason('ignored', IGNORE_REASONS, 'Messages ignored'),
     ...perReason('rejected', REJECT_REASONS, 'Messages rejected'),
     ...perReason('quarantined', QUARANTINE_REASONS, 'Records quarantined'),
+    groups: counter('Groups of frames counted; all counts of a group lie between the two'),
   },
   dead_letters: {
     letters: counter('Dead letters written'),
     bytes: counter('Bytes of dead letters written'),
     letters_discarded: counter('Dead letters discarded to stay within the budget'),
     write_failures: counter('Dead letters lost because the disk refused them'),
+    sync_failures: counter('fsyncs of dead letters that failed'),
   },
   journal: {
     records: counter('Records appended'),
@@ -121,6 +124,7 @@ export const COUNTER_CATALOG = {
     records_skipped: counter('Records declared as skipped to a subscriber'),
     frames: counter('Data frames handed to subscriber sockets'),
     bytes: counter('Bytes handed to subscriber sockets'),
+    subscriptions_unbalanced: counter('Subscriptions that ended with published != sent + skipped'),
     slow_closed: counter('Subscribers closed for reading too slowly'),
     connects: counter('Subscribers connected'),
     protocol_errors: counter('Error messages sent to subscribers'),

@@ -1,4 +1,5 @@
-// Numbers that say which decoder a frame is for. Only in memory: they may be renumbered.
+// Numbers that say which decoder a frame is for. Dead letters have them on disk: append, never
+// renumber.
 
 export const FRAME_FORMAT = Object.freeze({
   binance: 1, // Binance spot JSON, raw or combined stream; REST snapshots wrapped (see decoder)

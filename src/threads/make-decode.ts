@@ -47,6 +47,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     deadLetters: new DeadLetterStore({
       directory: join(paths.deadLetters, `shard-${shard}`),
       config: config.dead_letters,
+      sources: config.sources.map(({ name }) => name),
       counters: shared.counters('dead_letters', String(shard)),
       log,
     }),

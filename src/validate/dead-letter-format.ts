@@ -1,19 +1,31 @@
 // The bytes of a dead-letter file: entries, one after the other, from offset 0.
 //
-//   byte 0      4       8    12           16       24          28      30      31      32     33
-//      magic  length  crc  full length  ts_recv  instrument  source  reason  format  flags  zero
-//      u32    u32     u32  u32          i64 ns   u32         u16     u8      u8      u8     7 bytes
-// byte 40
-//      raw bytes (length of them), zero bytes up to a multiple of 8
+//   byte 0      4       8    12           16       24          28      30      31      32
+//      magic  length  crc  full length  ts_recv  instrument  source  reason  format  flags
+//      u32    u32     u32  u32          i64 ns   u32         u16     u8      u8      u8
+// byte 33     34          35    36            38    40      48       52    56
+//      stage  name bytes  zero  detail bytes  zero  origin  ordinal  zero  payload …
+//      u8     u8          u8    u16           u16   u64     u32      u32   zeroes to a multiple of 8
 //
-// Little-endian. crc = CRC-32 of everything after it up to the end of the raw bytes. An entry with
-// the RECORD flag has the 64-byte tick first and then the message that it came from; its reason is
-// a number in QUARANTINE_REASONS, that of other entries in REJECT_REASONS. full length = raw bytes
-// before they were cut to fit (length = after).
+//   payload: source name | detail | the 64-byte tick, with RECORD | the message
+//
+// Little-endian. crc = CRC-32 of everything after it up to the end of the payload, of which length
+// is the size (full length = before the message was cut to fit). reason is a number in the list of
+// the stage. source is an index in the configuration of the time, which may have changed since:
+// what counts is the name.
+//
+// origin and ordinal say which of several equal messages this one is: for decode and validate the
+// place of the message in its frame ring, for store the sequence of the record; ordinal counts the
+// records of one message. Work that a crash made be done again gives them again, so that a letter
+// written twice is known as one.
+//
+// Version 1 (magic TKDL) had a header of 40 bytes, which ended after flags, and a payload of tick
+// and message only. It is read, and no longer written.
 //
 // Time is when the bytes were received, as it will have to be when they are driven again.
 
 import { crc32 } from 'node:zlib'
+import { QUARANTINE_REASONS, REJECT_REASONS, STORE_REASONS } from '../ledger/reasons.ts'
 
 const FIELDS = [
   ['magic', 4],
@@ -26,7 +38,14 @@ const FIELDS = [
   ['reason', 1],
   ['format', 1],
   ['flags', 1],
-  ['zero', 7],
+  ['stage', 1],
+  ['nameBytes', 1],
+  ['zero0', 1],
+  ['detailBytes', 2],
+  ['zero1', 2],
+  ['origin', 8],
+  ['ordinal', 4],
+  ['zero2', 4],
 ] as const
 
 type LetterField = (typeof FIELDS)[number][0]
@@ -43,37 +62,55 @@ export const LETTER_OFFSET: Readonly<Record<LetterField, number>> = (() => {
 
 export const LETTER_HEADER_BYTES = FIELDS.reduce((sum, [, width]) => sum + width, 0)
 export const LETTER_ALIGN_BYTES = 8
-/** 'TKDL' */
-export const LETTER_MAGIC = 0x4c444b54
+/** 'TKL2' */
+export const LETTER_MAGIC = 0x324c4b54
+
+/** Version 1: 'TKDL', and its header. */
+export const LETTER_MAGIC_V1 = 0x4c444b54
+export const LETTER_HEADER_BYTES_V1 = 40
 
 export const LETTER_FLAG = Object.freeze({
-  /** The raw bytes were cut. */
+  /** The message was cut. */
   TRUNCATED: 1,
-  /** A quarantined record: the 64-byte tick comes first. */
+  /** A record: the 64-byte tick comes before the message. */
   RECORD: 2,
 })
 
-/** Bytes that an entry with so many raw bytes takes. */
-export function letterSize(rawBytes: number): number {
-  return (LETTER_HEADER_BYTES + rawBytes + LETTER_ALIGN_BYTES - 1) & -LETTER_ALIGN_BYTES
+/** Where a letter was refused; the number in the list is the one on disk. */
+export const LETTER_STAGES = ['decode', 'validate', 'store'] as const
+export type LetterStage = (typeof LETTER_STAGES)[number]
+
+/** The reasons of each stage, by which the reason's number is read. */
+export const STAGE_REASONS = [REJECT_REASONS, QUARANTINE_REASONS, STORE_REASONS] as const
+
+/** Bytes that an entry with so much payload takes. */
+export function letterSize(payloadBytes: number): number {
+  return aligned(LETTER_HEADER_BYTES + payloadBytes)
 }
 
-/** The checksum of the entry at `offset`, whose raw bytes are `length`. */
-export function letterCrc(bytes: Uint8Array, offset: number, length: number): number {
-  const from = offset + LETTER_OFFSET.crc + 4
-  return crc32(bytes.subarray(from, offset + LETTER_HEADER_BYTES + length))
+/** Bytes before the payload of the entry at `offset`; 0 when its magic is none of ours. */
+export function letterHeaderBytes(bytes: Uint8Array, offset: number): number {
+  const magic = new DataView(bytes.buffer, bytes.byteOffset + offset).getUint32(0, true)
+  if (magic === LETTER_MAGIC) return LETTER_HEADER_BYTES
+  return magic === LETTER_MAGIC_V1 ? LETTER_HEADER_BYTES_V1 : 0
+}
+
+/** The checksum of the entry that begins at `offset` and whose payload ends at `end`. */
+export function letterCrc(bytes: Uint8Array, offset: number, end: number): number {
+  return crc32(bytes.subarray(offset + LETTER_OFFSET.crc + 4, end))
 }
 
 /** Bytes of the whole, undamaged entry at `offset`; 0 when there is none. */
 export function letterSizeAt(bytes: Uint8Array, offset: number): number {
-  if (bytes.length - offset < LETTER_HEADER_BYTES) return 0
+  if (bytes.length - offset < LETTER_HEADER_BYTES_V1) return 0
+  const header = letterHeaderBytes(bytes, offset)
+  if (header === 0) return 0
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset)
-  if (view.getUint32(LETTER_OFFSET.magic, true) !== LETTER_MAGIC) return 0
   const length = view.getUint32(LETTER_OFFSET.length, true)
-  const size = letterSize(length)
+  const size = aligned(header + length)
   if (length > bytes.length || bytes.length - offset < size) return 0
-  const whole = view.getUint32(LETTER_OFFSET.crc, true) === letterCrc(bytes, offset, length)
-  return whole ? size : 0
+  const crc = letterCrc(bytes, offset, offset + header + length)
+  return view.getUint32(LETTER_OFFSET.crc, true) === crc ? size : 0
 }
 
 /** Files of a directory are numbered from 1; the greatest number is the one being written. */
@@ -85,4 +122,8 @@ export function letterFileName(number: number): string {
 export function letterFileNumber(name: string): number {
   const match = /^(\d{10})\.letters$/.exec(name)
   return match === null ? 0 : Number(match[1])
+}
+
+function aligned(size: number): number {
+  return (size + LETTER_ALIGN_BYTES - 1) & -LETTER_ALIGN_BYTES
 }

@@ -134,6 +134,7 @@ class Shard {
       deadLetters: new DeadLetterStore({
         directory: this.#directory,
         config: config.dead_letters,
+        sources: [],
         counters: this.letterCounters,
         log: silentLog,
       }),

@@ -32,6 +32,9 @@ import { type DeadLetter, readDeadLetters } from '../../../src/validate/dead-let
 import { DeadLetterStore } from '../../../src/validate/dead-letters.ts'
 
 const BAD_JSON = REJECT_REASONS.indexOf('bad_json')
+const SOURCES = ['zero', 'one', 'push', 'three', 'four', 'five']
+/** Of an entry whose message has so many bytes, of source 2. */
+const sizeOf = (bytes: number) => letterSize('push'.length + bytes)
 const CROSSED = QUARANTINE_REASONS.indexOf('crossed_quote')
 const encoder = new TextEncoder()
 const text = (letter: DeadLetter | undefined) => new TextDecoder().decode(letter?.bytes)
@@ -48,13 +51,17 @@ function createRig(t: Test, config: { bytes_max?: number; letter_bytes_max?: num
   const errors: string[] = []
   const log: Log = { ...silentLog, error: (_fields, message) => errors.push(message) }
   const options = { bytes_max: 64 * MIB, letter_bytes_max: 65_536, ...config }
-  const open = () => new DeadLetterStore({ directory, config: options, counters, log })
+  const open = () =>
+    new DeadLetterStore({ directory, config: options, sources: SOURCES, counters, log })
   const add = (store: DeadLetterStore, message: string, source = 2) => {
     const bytes = encoder.encode(message)
     store.addMessage(BAD_JSON, metaOf(source), bytes, 0, bytes.length)
   }
   const read = () => [...readDeadLetters(directory)]
-  const files = () => readdirSync(directory).sort()
+  const files = () =>
+    readdirSync(directory)
+      .filter((name) => name.endsWith('.letters'))
+      .sort()
   return { root, directory, counters, errors, open, add, read, files }
 }
 
@@ -193,7 +200,7 @@ t.test('the reader goes on behind damage', async (t) => {
   store.close()
   const file = path.join(directory, letterFileName(1))
   const bytes = readFileSync(file)
-  const second = letterSize(3)
+  const second = sizeOf(3)
   for (const at of [0, 5, 8, 30, LETTER_HEADER_BYTES]) {
     const damaged = Buffer.from(bytes)
     damaged[second + at] = (damaged[second + at] as number) ^ 0x40
@@ -209,7 +216,7 @@ t.test('every cut of a file reads as the whole entries before it', async (t) => 
   store.close()
   const file = path.join(directory, letterFileName(1))
   const whole = readFileSync(file)
-  const ends = [letterSize(1), letterSize(1) + letterSize(2), whole.length]
+  const ends = [sizeOf(1), sizeOf(1) + sizeOf(2), whole.length]
   for (let size = 0; size <= whole.length; size++) {
     writeFileSync(file, whole.subarray(0, size))
     const wanted = ends.filter((end) => end <= size).length
@@ -250,6 +257,7 @@ t.test(
     const eleventh = new DeadLetterStore({
       directory: path.join(root, 'shard-10'),
       config: { bytes_max: MIB, letter_bytes_max: 100 },
+      sources: SOURCES,
       counters: new CounterSet(counterNames('dead_letters')),
       log: silentLog,
     })
@@ -264,7 +272,7 @@ t.test(
     mkdirSync(path.join(root, 'lost+found'))
     appendFileSync(path.join(root, 'shard-0', 'notes.txt'), 'hello')
     t.same([...readDeadLetters(root)].map(text), ['zero', 'zero', 'ten'])
-    t.same([...readDeadLetters(root, { sources: [5] })].map(text), ['ten'])
+    t.same([...readDeadLetters(root, { sources: ['five'] })].map(text), ['ten'])
     t.same([...readDeadLetters(path.join(root, 'nowhere'))], [])
   },
 )
@@ -285,5 +293,5 @@ t.test('a filter chooses by reason, source, instrument and time', async (t) => {
   t.same(choose({ fromNs: 1n }), ['message'])
   t.same(choose({ untilNs: 1n }), ['record'])
   t.same(choose({ untilNs: 0n }), [])
-  t.same(choose({ sources: [2], reasons: ['crossed_quote'] }), [])
+  t.same(choose({ sources: ['push'], reasons: ['crossed_quote'] }), [])
 })
