@@ -43,7 +43,7 @@ export const PIPELINE: readonly Stage[] = [
     stage: 'decode',
     waits: 'blocking',
     instances: 'shard',
-    input: 'frame rings of the shard (source, serve)',
+    input: 'frame rings of the shard (source, serve, dead letters)',
     output: 'tick ring; dead letters',
     overflow: 'stalls: the frame stays on its ring until the tick ring has room',
   },
@@ -92,8 +92,12 @@ export const PIPELINE: readonly Stage[] = [
 /** Cursor slots of the gating consumers of a tick ring. */
 export const GATING_SLOT = Object.freeze({ journal: 0, aggregate: 1 })
 
-/** Who puts frames on a shard's rings: each producer has a ring and a feedback ring of its own. */
-export const FRAME_PRODUCERS = ['source', 'serve'] as const
+/**
+ * Who puts frames on a shard's rings: each producer has a ring and a feedback ring of its own.
+ * letters = dead letters that are driven again: no stage, but a thread that lives for as long as
+ * that takes (threads/letters-worker.ts).
+ */
+export const FRAME_PRODUCERS = ['source', 'serve', 'letters'] as const
 export type FrameProducer = (typeof FRAME_PRODUCERS)[number]
 
 /** Shared positions of a shard: slots of its SharedSeq memory. Each is the next seq, exclusive. */

@@ -16,7 +16,7 @@ import type { AgentFactory } from './agents.ts'
 
 export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log): Agent {
   const { runtime, shared, clock } = factory.options
-  const { config, paths } = runtime
+  const { config } = runtime
   const memory = shared.shard(shard)
   const { instruments } = shared
   const decoders = (source: number, format: number): Decoder | undefined => {
@@ -28,10 +28,14 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
   const counters = config.sources.map(({ name }) => shared.counters('decode', name))
   return new DecodeAgent({
     shard,
-    inputs: FRAME_PRODUCERS.map((producer) => ({
-      ring: new FrameRingConsumer(memory.frames[producer], factory.bell(producer)),
-      feedback: new FeedbackSender(memory.feedback[producer], factory.bell(producer)),
-    })),
+    inputs: FRAME_PRODUCERS.map((producer) => {
+      // Who drives dead letters again looks for room and receipts by itself.
+      const bell = producer === 'letters' ? undefined : factory.bell(producer)
+      return {
+        ring: new FrameRingConsumer(memory.frames[producer], bell),
+        feedback: new FeedbackSender(memory.feedback[producer], bell),
+      }
+    }),
     ticks: new TickRingProducer(
       memory.ticks,
       memory.firstSeq,
@@ -44,15 +48,24 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     ),
     decoders,
     validator: new Validator({ config: config.validate, instruments }),
-    deadLetters: new DeadLetterStore({
-      directory: join(paths.deadLetters, `shard-${shard}`),
-      config: config.dead_letters,
-      sources: config.sources.map(({ name }) => name),
-      counters: shared.counters('dead_letters', String(shard)),
-      log,
-    }),
+    deadLetters: makeDeadLetters(factory, `shard-${shard}`, log),
     counters: (source) => counters[source] as DecodeCounters,
     clock,
+    log,
+  })
+}
+
+/**
+ * The dead letters of one writing thread: `shard-<n>` for decode, `store-<n>` for the database
+ * writer of a shard. Its owner calls `flush` now and then, and `close`.
+ */
+export function makeDeadLetters(factory: AgentFactory, series: string, log: Log): DeadLetterStore {
+  const { config, paths } = factory.options.runtime
+  return new DeadLetterStore({
+    directory: join(paths.deadLetters, series),
+    config: config.dead_letters,
+    sources: config.sources.map(({ name }) => name),
+    counters: factory.options.shared.counters('dead_letters', series.replace('shard-', '')),
     log,
   })
 }

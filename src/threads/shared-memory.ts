@@ -126,6 +126,8 @@ function layOutCounters(
   for (let shard = 0; shard < config.shards; shard++) {
     const labels = { shard: String(shard) }
     place('dead_letters', labels)
+    // A counter has one writer: those of the database writer's thread are its own.
+    place('dead_letters', { shard: `store-${shard}` })
     place('journal', labels)
     place('postgres', labels)
   }
