@@ -2,6 +2,9 @@
 //
 //   records_published = records_delivered + records_skipped       exact, after every call
 //
+// The three move together, with nothing slow between, so that another thread rarely sees them
+// apart. The same is kept of each subscription (account.ts), against the stream's own sequence.
+//
 // A subscriber whose queue would pass `bufferBytes` is behind: from then on it is sent nothing of
 // that stream until its queue has shrunk to half, and then first what it missed (`gap`), so that
 // the sequences it sees plus those declared are dense. Its policy says what else:
@@ -120,10 +123,10 @@ export class Delivery {
       })
       const identity = { stream: id, epoch, firstSeq }
       const bytes = subscriber.encoding.encode(frame, identity, instruments)
-      this.#add(this.#at.published, part.length)
+      subscription.imaged += part.length
       const sent = subscriber.sendData(bytes)
-      if (sent) this.#countSent(bytes.length, part.length)
-      else this.#add(this.#at.skipped, part.length)
+      if (sent) this.#countSent(subscription, bytes.length, part.length)
+      else this.#countSkipped(subscription, part.length)
       frame.reset()
     }
   }
@@ -135,20 +138,19 @@ export class Delivery {
     batch: TickBatch,
   ): void {
     const { subscriber } = subscription
-    this.#add(this.#at.published, batch.count)
     if (subscription.behindFrom > 0) this.#resume(subscription, firstSeq - 1)
     const fits = subscriber.bufferedBytes() + bytes.length <= this.#options.bufferBytes
     // A frame larger than the whole allowance goes to a subscriber that owes nothing.
     const mayGo = fits || subscriber.bufferedBytes() === 0
     if (subscription.behindFrom === 0 && mayGo && subscriber.sendData(bytes)) {
-      this.#countSent(bytes.length, batch.count)
+      this.#countSent(subscription, bytes.length, batch.count)
     } else {
       this.#skip(subscription, firstSeq, batch)
     }
   }
 
   #skip(subscription: Subscription, firstSeq: number, batch: TickBatch): void {
-    this.#add(this.#at.skipped, batch.count)
+    this.#countSkipped(subscription, batch.count)
     if (subscription.behindFrom === 0) subscription.behindFrom = firstSeq
     if (subscription.slow === 'close') {
       this.#options.counters.add('slow_closed')
@@ -187,10 +189,18 @@ export class Delivery {
     if (owed.size > 0) subscription.behindFrom = to + 1
   }
 
-  #countSent(bytes: number, records: number): void {
+  #countSent(subscription: Subscription, bytes: number, records: number): void {
+    subscription.delivered += records
+    this.#add(this.#at.published, records)
     this.#add(this.#at.delivered, records)
     this.#add(this.#at.frames, 1)
     this.#add(this.#at.bytes, bytes)
+  }
+
+  #countSkipped(subscription: Subscription, records: number): void {
+    subscription.skipped += records
+    this.#add(this.#at.published, records)
+    this.#add(this.#at.skipped, records)
   }
 
   #add(index: number, n: number): void {

@@ -22,6 +22,7 @@ import type { InstrumentTable } from '../../tick/instruments.ts'
 import { TICK_WORDS } from '../../tick/layout.ts'
 import { formatTime } from '../../tick/time.ts'
 import type { FeedHandler, FeedRefusal, FeedSocket } from '../server.ts'
+import { Accounts, type SubscriberAccount } from './account.ts'
 import { type Control, type ControlId, isRefusal, parseControl, type Subscribe } from './control.ts'
 import { Delivery } from './delivery.ts'
 import { chooseProtocol, PROTOCOL_DEFAULT, PROTOCOLS, type Protocol } from './encode.ts'
@@ -38,7 +39,7 @@ import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
 import { Selection } from './selection.ts'
 import { type Stream, StreamRegistry } from './stream.ts'
-import { Subscriber, type Subscription } from './subscriber.ts'
+import { newSubscription, Subscriber, type Subscription } from './subscriber.ts'
 import { TestTicks } from './test-ticks.ts'
 
 export interface FeedLimits {
@@ -75,6 +76,7 @@ export class Feed implements FeedHandler<Subscriber> {
   readonly #values: Router
   readonly #streams: StreamRegistry
   readonly #testTicks: TestTicks
+  readonly #accounts: Accounts
   /** Streams that lost their last subscriber; closed in `turn`, never while records are routed. */
   readonly #abandoned = new Set<Stream>()
   #sessionLast = 0
@@ -86,6 +88,7 @@ export class Feed implements FeedHandler<Subscriber> {
     const { limits, epoch, instruments, latest, counters, clock } = options
     this.#options = options
     this.#newest = new Newest(latest)
+    this.#accounts = new Accounts(counters)
     this.#delivery = new Delivery({
       epoch,
       bufferBytes: limits.subscriber_buffer_bytes,
@@ -196,6 +199,7 @@ export class Feed implements FeedHandler<Subscriber> {
   turn(): number {
     const { clock, limits } = this.#options
     const nowMs = clock.monoMs()
+    this.#accounts.settle()
     this.#closeAbandoned()
     for (const stream of this.#streams) {
       if (stream.name === 'test') this.#testTicks.emit(nowMs, this.#events, stream)
@@ -227,6 +231,11 @@ export class Feed implements FeedHandler<Subscriber> {
       router.dirty.length = 0
     }
     return work
+  }
+
+  /** What up to `max` subscribers were owed, the oldest first. */
+  accounts(max: number): SubscriberAccount[] {
+    return this.#accounts.list(this.#subscribers, max)
   }
 
   /** Says goodbye to all: the daemon stops. */
@@ -283,13 +292,7 @@ export class Feed implements FeedHandler<Subscriber> {
       if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
       return { error: 'image_too_large', message: `the snapshot has ${slots.length} records` }
     }
-    const subscription: Subscription = {
-      subscriber,
-      stream,
-      slow: control.slow,
-      behindFrom: 0,
-      owed: control.slow === 'conflate' ? new Set() : undefined,
-    }
+    const subscription = newSubscription(subscriber, stream, control.slow)
     const members = stream.instruments.map((member) => instruments.get(member)!)
     subscriber.subscriptions.set(stream.id, subscription)
     stream.subscriptions.push(subscription)
@@ -302,6 +305,7 @@ export class Feed implements FeedHandler<Subscriber> {
   #remove(subscription: Subscription): void {
     const { subscriber, stream } = subscription
     if (!subscriber.subscriptions.delete(stream.id)) return
+    this.#accounts.end(subscription)
     stream.subscriptions.splice(stream.subscriptions.indexOf(subscription), 1)
     if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
     this.#options.counters.add('subscriptions', -1)

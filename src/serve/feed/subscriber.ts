@@ -4,6 +4,7 @@
 
 import { FEED_MESSAGES_BURST, FEED_MESSAGES_PER_SECOND, FEED_STRIKES_MAX } from '../../limits.ts'
 import type { FeedSocket } from '../server.ts'
+import type { Account } from './account.ts'
 import type { SlowPolicy } from './channels.ts'
 import { ENCODINGS, type Encoding, type Protocol } from './encode.ts'
 import { CLOSE_CODES } from './errors.ts'
@@ -17,6 +18,32 @@ export interface Subscription {
   behindFrom: number
   /** conflate: slots (see newest.ts) whose newest record is owed. */
   readonly owed: Set<number> | undefined
+  /** Sequences that it is owed: from the first, before the end (0 = it goes on). */
+  readonly firstSeq: number
+  endSeq: number
+  /** Records of images, which have no sequence; of all, those sent and those not. */
+  imaged: number
+  delivered: number
+  skipped: number
+}
+
+export function newSubscription(
+  subscriber: Subscriber,
+  stream: Stream,
+  slow: SlowPolicy,
+): Subscription {
+  return {
+    subscriber,
+    stream,
+    slow,
+    behindFrom: 0,
+    owed: slow === 'conflate' ? new Set() : undefined,
+    firstSeq: stream.nextSeq,
+    endSeq: 0,
+    imaged: 0,
+    delivered: 0,
+    skipped: 0,
+  }
 }
 
 export class Subscriber {
@@ -25,6 +52,8 @@ export class Subscriber {
   readonly encoding: Encoding
   /** By stream id. */
   readonly subscriptions = new Map<number, Subscription>()
+  /** Sum of the subscriptions it no longer has. */
+  readonly past: Account = { published: 0, delivered: 0, skipped: 0 }
   readonly #socket: FeedSocket
   readonly #controlBytesMax: number
   #allowance = FEED_MESSAGES_BURST
