@@ -58,6 +58,14 @@ export interface Disk {
   freeBytes(directory: string): number
 }
 
+/** A disk, quota or limit that is reached, or a file system that is read-only: it may pass. */
+const REFUSALS: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EMFILE', 'ENFILE']
+
+/** True when the disk takes nothing now, and nothing is wrong with what it has. */
+export function isRefusal(thrown: unknown): boolean {
+  return REFUSALS.includes((thrown as { code?: unknown } | null)?.code)
+}
+
 const FLAGS = Object.freeze({ read: 'r', update: 'r+', create: 'wx+', replace: 'w+' })
 const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750

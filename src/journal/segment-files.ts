@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { errorText, TickdError } from '../errors.ts'
-import { type Disk, realDisk } from './disk.ts'
+import { type Disk, isRefusal, realDisk } from './disk.ts'
 import { decodeSegmentHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
 import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
@@ -71,8 +71,9 @@ export function readSegmentHeader(
   return size < SEGMENT_HEADER_BYTES ? `it has only ${size} bytes` : decodeSegmentHeader(buffer)
 }
 
-/** JOURNAL_IO with the system's own words. */
-export function ioError(what: string, thrown: unknown, canRetry = false): TickdError {
+/** JOURNAL_IO with the system's own words; can be retried where the disk only refuses for now. */
+export function ioError(what: string, thrown: unknown): TickdError {
+  const canRetry = isRefusal(thrown)
   return new TickdError('JOURNAL_IO', `${what}: ${errorText(thrown)}`, { cause: thrown, canRetry })
 }
 

@@ -8,14 +8,15 @@
 // Failures: where the disk is full, what was written of the block is cut off and the error can be
 // retried; the writer is then as it was before the call. Anything else, above all a failed fsync
 // (after which the kernel may drop the unwritten pages and report success the next time), breaks
-// the writer for good: a new one starts from what is known to be durable.
+// the writer for good: a new one starts from what is known to be durable, in a new segment. Then
+// `canRetry` says that the disk refused (full, read-only), so that a new one may do better later.
 
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../clock.ts'
 import { assert, TickdError } from '../errors.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
-import { type Disk, realDisk } from './disk.ts'
+import { type Disk, isRefusal, realDisk } from './disk.ts'
 import {
   blockBytes,
   encodeBlockHeader,
@@ -26,8 +27,6 @@ import {
 import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
-/** The disk, quota or file limit is reached: it may pass. */
-const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE']
 const NOTHING = new Uint8Array(0)
 
 export interface JournalWriterOptions {
@@ -72,6 +71,11 @@ export class JournalWriter {
     this.durableSeq = options.nextSeq
   }
 
+  /** Nothing more can be done with it: a new one must be made. */
+  get isBroken(): boolean {
+    return this.#broken !== undefined
+  }
+
   /** Bytes of the open segment; 0 when there is none. */
   get openBytes(): number {
     return this.#fd === undefined ? 0 : this.#sizeBytes
@@ -79,7 +83,8 @@ export class JournalWriter {
 
   /**
    * Appends `count` ticks from `offset` of `bytes` as one block. Not durable before `sync()`.
-   * Throws JOURNAL_IO; with `canRetry`, nothing was appended and the same call may succeed later.
+   * Throws JOURNAL_IO; unless it is broken then, nothing was appended and the same call may
+   * succeed later.
    */
   append(bytes: Uint8Array, offset: number, count: number): void {
     assert(count > 0 && count <= JOURNAL_BLOCK_TICKS_MAX, 'a block has 1 … the limit of ticks')
@@ -149,20 +154,19 @@ export class JournalWriter {
       throw this.#undo(`cannot append to ${this.#path}`, thrown)
     }
     if (written < sizeBytes) {
-      const short = new TickdError('JOURNAL_IO', `only ${written} of ${sizeBytes} bytes went in`)
-      throw this.#undo(`cannot append to ${this.#path}: the disk is full`, short, true)
+      throw this.#undo(`cannot append to ${this.#path}`, diskFull(written, sizeBytes))
     }
     this.#sizeBytes += sizeBytes
   }
 
   /** Cuts a partial block off. The error to be thrown. */
-  #undo(what: string, thrown: unknown, isFull = isDiskFull(thrown)): TickdError {
+  #undo(what: string, thrown: unknown): TickdError {
     try {
       this.#disk.truncate(this.#fd as number, this.#sizeBytes)
     } catch (second) {
       return this.#break(`${what}, nor cut a partial block off`, second)
     }
-    return isFull ? ioError(what, thrown, true) : this.#break(what, thrown)
+    return isRefusal(thrown) ? ioError(what, thrown) : this.#break(what, thrown)
   }
 
   #fdatasync(): void {
@@ -203,12 +207,12 @@ export class JournalWriter {
       this.#fd = this.#disk.open(this.#path, 'create')
       isCreated = true
       const written = this.#disk.write(this.#fd, bytes, 0)
-      if (written < bytes.length) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
+      if (written < bytes.length) throw diskFull(written, bytes.length)
       this.#disk.sync(this.#fd)
       this.#disk.syncDirectory(directory)
     } catch (thrown) {
-      const isFull = isDiskFull(thrown) && (!isCreated || this.#discardSegment())
-      if (isFull) throw ioError(`cannot create ${this.#path}`, thrown, true)
+      const isUndone = isRefusal(thrown) && (!isCreated || this.#discardSegment())
+      if (isUndone) throw ioError(`cannot create ${this.#path}`, thrown)
       throw this.#break(`cannot create ${this.#path}`, thrown)
     }
     this.#segmentFirstSeq = this.nextSeq
@@ -238,8 +242,10 @@ export class JournalWriter {
   }
 }
 
-function isDiskFull(thrown: unknown): boolean {
-  return FULL_CODES.includes((thrown as NodeJS.ErrnoException).code)
+/** A short write: the next one would be told ENOSPC. */
+function diskFull(writtenBytes: number, sizeBytes: number): Error {
+  const text = `the disk is full: only ${writtenBytes} of ${sizeBytes} bytes went in`
+  return Object.assign(new Error(text), { code: 'ENOSPC' })
 }
 
 /** Wall time in ns since 1970 UTC. BigInt: once a block, never once a tick. */
