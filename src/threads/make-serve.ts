@@ -28,7 +28,7 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
       const durable = shared.position(shard, POSITION.durable)
       return { ...rings, durable: () => durable.load(), epoch: shared.shard(shard).epoch }
     }),
-    sources: pushSources(runtime),
+    sources: pushSources(factory),
     history: openHistory(runtime, log),
     readiness: () => readiness(shared, threads),
     metrics: () => metricSources(shared),
@@ -40,9 +40,10 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
 }
 
 /** Sources of type http, with their index in the configuration. */
-function pushSources(runtime: Runtime): PushSource[] {
-  return runtime.config.sources.flatMap((source, index) =>
-    source.type === 'http' ? [{ name: source.name, index, shard: source.shard }] : [],
+function pushSources({ options }: AgentFactory): PushSource[] {
+  const { runtime, shared } = options
+  return runtime.config.sources.flatMap(({ type, name, shard }, index) =>
+    type === 'http' ? [{ name, index, shard, counters: shared.counters('source', name) }] : [],
   )
 }
 

@@ -41,6 +41,7 @@ export class ServeRig {
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
   readonly counters = new CounterSet(counterNames('serve'))
+  readonly pushed = new CounterSet(counterNames('source'))
   readonly producer: TickRingProducer
   readonly frames: FrameRingConsumer
   readonly receipts: FeedbackSender
@@ -89,7 +90,7 @@ export class ServeRig {
           epoch: EPOCH,
         },
       ],
-      sources: [{ name: 'push-http', index: 3, shard: 0 }],
+      sources: [{ name: 'push-http', index: 3, shard: 0, counters: this.pushed }],
       history: undefined,
       readiness: () => ({ ready: true, status: 'ready', dependencies: {} }),
       metrics: () => [{ set: 'serve', labels: {}, counters: this.counters }],

@@ -16,6 +16,8 @@ import {
   PUSH_REQUESTS_MAX,
   PUSH_STALL_MS_MAX,
 } from '../../limits.ts'
+import type { CounterName } from '../../ops/counter-catalog.ts'
+import type { CounterSet } from '../../ops/counters.ts'
 import type { FeedbackHandler, FeedbackReceiver, Receipt } from '../../ring/feedback.ts'
 import { FRAME_FLAG, type FrameMeta, type FrameRingProducer } from '../../ring/frame-ring.ts'
 import type { HttpReply, HttpRequest } from '../server.ts'
@@ -37,6 +39,8 @@ export interface PushSource {
   /** In the configuration's list. */
   readonly index: number
   readonly shard: number
+  /** Its `source` counters: written here, as this is where its frames go on the ring. */
+  readonly counters: CounterSet<CounterName<'source'>>
 }
 
 export interface PushOptions {
@@ -226,6 +230,8 @@ export class Push implements FeedbackHandler {
       meta.recvSec = clock.sec
       meta.recvNsec = clock.nsec
       if (!lane.producer.tryWrite(meta, body.bytes, job.sentBytes, end)) break
+      source.counters.add('frames')
+      source.counters.add('bytes', end - job.sentBytes)
       this.#outstanding.set(meta.token, job)
       job.framesOutstanding++
       job.sentBytes = end
