@@ -52,8 +52,12 @@ export const GROUP_TICKS = 1024
 /** As above, frames: bounds what a restart does again. */
 export const GROUP_FRAMES_MAX = 128
 
-/** Journal: ticks in one checksummed block. */
+/** Journal: ticks in one checksummed block; a pushed batch that has more is a block of its own. */
 export const JOURNAL_BLOCK_TICKS_MAX = 4096
+/** Journal: pushed batches in one block, 64 KiB of marks. */
+export const JOURNAL_BLOCK_MARKS_MAX = 1024
+/** Decode -> journal: pushed batches whose records are not yet durable, 512 KiB of marks. */
+export const MARK_RING_MARKS = 8192
 
 /** Partitions one transaction may touch: each costs locks, of which PostgreSQL has about 6,400. */
 export const PARTITIONS_PER_TRANSACTION_MAX = 64
@@ -66,8 +70,16 @@ export const BREAKER_FAILURES_MAX = 3
 /** Waits of an open breaker between probes: doubled from first to second. */
 export const STORE_RETRY_MS_MIN = 100
 export const STORE_RETRY_MS_MAX = 10_000
+/** Records that the database may refuse in a minute; with more, it is no record that is wrong. */
+export const STORE_REFUSALS_PER_MINUTE_MAX = 100
+/** A start waits so long for a database; then the daemon runs, and the store goes on trying. */
+export const STORE_START_MS_MAX = 2000
 /** A database that answers nothing for so long is given up, and connected anew. */
 export const STORE_STALL_MS_MAX = 60_000
+/** Masters of one Redis cluster: Redis itself advises at most a thousand nodes. */
+export const REDIS_CLUSTER_NODES_MAX = 1000
+/** An idle connection to Redis is looked at so often: is this still where writes belong? */
+export const REDIS_CHECK_MS = 10_000
 /** Latest values in one Redis pipeline: bounds the memory of a flush, about 10 MB. */
 export const REDIS_PIPELINE_VALUES_MAX = 10_000
 

@@ -1,4 +1,5 @@
-// The epoch: one more at each start of the daemon. `epoch.json` in the shard's directory.
+// The epoch: one more at each start of the daemon. `epoch.json` in the shard's directory, and with
+// it the journal's id and the sequence that its first record had.
 //
 // It is durable before anything is done under it, so that no two starts ever share one: records
 // that were served and lost in a crash have another epoch than those that take their sequences.
@@ -6,17 +7,31 @@
 import { join } from 'node:path'
 import { SEQ_MAX } from '../limits.ts'
 import { type Disk, realDisk } from './disk.ts'
+import { idOfText, idText } from './identity.ts'
 import { corrupt, ioError } from './segment-files.ts'
 
 const FILE_NAME = 'epoch.json'
-/** The file has about 20. */
+/** The file has about 60. */
 const FILE_BYTES_MAX = 1024
 
+export interface EpochFile {
+  /** The epoch last opened. */
+  epoch: number
+  /** 0n in files written before journals had one. */
+  journalId: bigint
+  /** Where the journal began: the next sequence while it has no segment. */
+  firstSeq: number
+}
+
 /**
- * The epoch last opened; 0 in a new journal. `segmentEpoch` is the highest in any segment, 0 when
- * there are none. Throws JOURNAL_CORRUPT when the file cannot be right.
+ * What the file says; undefined in a new journal. `segmentEpoch` is the highest in any segment, 0
+ * when there are none. Throws JOURNAL_CORRUPT when the file cannot be right.
  */
-export function readEpoch(directory: string, segmentEpoch: number, disk = realDisk): number {
+export function readEpoch(
+  directory: string,
+  segmentEpoch: number,
+  disk: Disk = realDisk,
+): EpochFile | undefined {
   const path = join(directory, FILE_NAME)
   let text: string
   try {
@@ -25,21 +40,23 @@ export function readEpoch(directory: string, segmentEpoch: number, disk = realDi
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw ioError(`cannot read ${path}`, thrown)
     }
-    if (segmentEpoch === 0) return 0
+    if (segmentEpoch === 0) return undefined
     throw unusable(path, 'is missing', segmentEpoch)
   }
-  const epoch = parseEpoch(text)
-  if (epoch === undefined) throw unusable(path, 'is damaged', segmentEpoch)
-  if (epoch < segmentEpoch) throw unusable(path, `says ${epoch}`, segmentEpoch)
-  return epoch
+  const file = parseFile(text)
+  if (file === undefined) throw unusable(path, 'is damaged', segmentEpoch)
+  if (file.epoch < segmentEpoch) throw unusable(path, `says ${file.epoch}`, segmentEpoch)
+  return file
 }
 
-/** Makes `epoch` the one last opened, durably. */
-export function writeEpoch(directory: string, epoch: number, disk = realDisk): void {
+/** Makes the epoch the one last opened, durably. */
+export function writeEpoch(directory: string, file: EpochFile, disk: Disk = realDisk): void {
   const path = join(directory, FILE_NAME)
   const next = `${path}.new`
   try {
-    const text = new TextEncoder().encode(`${JSON.stringify({ epoch })}\n`)
+    const { epoch, journalId, firstSeq: first_seq } = file
+    const fields = { epoch, journal: idText(journalId), first_seq }
+    const text = new TextEncoder().encode(`${JSON.stringify(fields)}\n`)
     const fd = disk.open(next, 'replace')
     try {
       if (disk.write(fd, text, 0) < text.length) throw new Error('the disk is full')
@@ -64,16 +81,21 @@ function readText(path: string, disk: Disk): string {
   }
 }
 
-function parseEpoch(text: string): number | undefined {
+/** The id and the first sequence may be absent: a person who mends the file knows neither. */
+function parseFile(text: string): EpochFile | undefined {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     return undefined
   }
-  const epoch = (value as { epoch?: unknown } | null)?.epoch
-  if (typeof epoch !== 'number' || !Number.isInteger(epoch)) return undefined
-  return epoch > 0 && epoch <= SEQ_MAX ? epoch : undefined
+  const { epoch, journal, first_seq: firstSeq = 0 } = (value ?? {}) as Record<string, unknown>
+  if (!isNumber(epoch) || epoch === 0 || !isNumber(firstSeq)) return undefined
+  return { epoch, journalId: idOfText(journal) ?? 0n, firstSeq }
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= SEQ_MAX
 }
 
 function unusable(path: string, what: string, segmentEpoch: number): Error {

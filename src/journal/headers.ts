@@ -5,16 +5,19 @@
 
 import { crc32 } from 'node:zlib'
 import { assert } from '../errors.ts'
-import { JOURNAL_BLOCK_TICKS_MAX, SEQ_MAX } from '../limits.ts'
+import { JOURNAL_BLOCK_MARKS_MAX, SEQ_MAX } from '../limits.ts'
+import { MARK_BYTES } from '../ring/batch-mark.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import {
   BLOCK_HEADER_BYTES,
   BLOCK_MAGIC,
   BLOCK_OFFSET,
+  BLOCK_TICKS_MAX,
   SEGMENT_HEADER_BYTES,
   SEGMENT_MAGIC,
   SEGMENT_OFFSET,
   SEGMENT_VERSION,
+  SEGMENT_VERSION_MIN,
 } from './segment-layout.ts'
 
 export interface SegmentHeader {
@@ -22,6 +25,9 @@ export interface SegmentHeader {
   epoch: number
   firstSeq: number
   createdNs: bigint
+  /** Random; 0n = not known (version 1). */
+  journalId: bigint
+  startId: bigint
 }
 
 export interface BlockHeader {
@@ -30,6 +36,10 @@ export interface BlockHeader {
   firstSeq: number
   epoch: number
   durableSeq: number
+  markCount: number
+  /** Marks in earlier blocks of the segment. */
+  marksBefore: number
+  marksCrc: number
   ticksCrc: number
 }
 
@@ -49,11 +59,19 @@ export const newBlockHeader = (): BlockHeader => ({
   firstSeq: 0,
   epoch: 0,
   durableSeq: 0,
+  markCount: 0,
+  marksBefore: 0,
+  marksCrc: 0,
   ticksCrc: 0,
 })
 
 /** The end of a block, as an offset from its start. */
-export const blockBytes = (tickCount: number): number => BLOCK_HEADER_BYTES + tickCount * TICK_BYTES
+export const blockBytes = (tickCount: number, markCount = 0): number =>
+  BLOCK_HEADER_BYTES + tickCount * TICK_BYTES + markCount * MARK_BYTES
+
+/** The same, of a block whose header was read. */
+export const bytesOfBlock = ({ tickCount, markCount }: BlockHeader): number =>
+  blockBytes(tickCount, markCount)
 
 const TWO_32 = 2 ** 32
 
@@ -76,6 +94,8 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   setUint48(view, SEGMENT_OFFSET.epoch, header.epoch)
   setUint48(view, SEGMENT_OFFSET.first_seq, header.firstSeq)
   view.setBigUint64(SEGMENT_OFFSET.created_ns, header.createdNs, true)
+  view.setBigUint64(SEGMENT_OFFSET.journal_id, header.journalId, true)
+  view.setBigUint64(SEGMENT_OFFSET.start_id, header.startId, true)
   const crc = crc32(bytes.subarray(0, SEGMENT_OFFSET.header_crc))
   view.setUint32(SEGMENT_OFFSET.header_crc, crc, true)
   return bytes
@@ -88,12 +108,16 @@ export function decodeSegmentHeader(buffer: HeaderBuffer): SegmentHeader | strin
   const version = view.getUint32(SEGMENT_OFFSET.version, true)
   const crc = crc32(bytes.subarray(0, SEGMENT_OFFSET.header_crc))
   if (view.getUint32(SEGMENT_OFFSET.header_crc, true) !== crc) return 'its checksum is wrong'
-  if (version !== SEGMENT_VERSION) return `its version is ${version}, not ${SEGMENT_VERSION}`
+  if (version < SEGMENT_VERSION_MIN || version > SEGMENT_VERSION) {
+    return `its version is ${version}, not ${SEGMENT_VERSION_MIN} … ${SEGMENT_VERSION}`
+  }
   return {
     shard: view.getUint32(SEGMENT_OFFSET.shard, true),
     epoch: getUint48(view, SEGMENT_OFFSET.epoch),
     firstSeq: getUint48(view, SEGMENT_OFFSET.first_seq),
     createdNs: view.getBigUint64(SEGMENT_OFFSET.created_ns, true),
+    journalId: view.getBigUint64(SEGMENT_OFFSET.journal_id, true),
+    startId: view.getBigUint64(SEGMENT_OFFSET.start_id, true),
   }
 }
 
@@ -110,6 +134,9 @@ export function encodeBlockHeader(
   setUint48(view, BLOCK_OFFSET.epoch, header.epoch)
   setUint48(view, BLOCK_OFFSET.durable_seq, header.durableSeq)
   view.setBigUint64(BLOCK_OFFSET.written_ns, writtenNs, true)
+  view.setUint32(BLOCK_OFFSET.mark_count, header.markCount, true)
+  view.setUint32(BLOCK_OFFSET.marks_before, header.marksBefore, true)
+  view.setUint32(BLOCK_OFFSET.marks_crc, header.marksCrc, true)
   view.setUint32(BLOCK_OFFSET.ticks_crc, header.ticksCrc, true)
   const crc = crc32(bytes.subarray(0, BLOCK_OFFSET.header_crc))
   view.setUint32(BLOCK_OFFSET.header_crc, crc, true)
@@ -132,8 +159,14 @@ export function decodeBlockHeader(
   header.firstSeq = getUint48(view, offset + BLOCK_OFFSET.first_seq)
   header.epoch = getUint48(view, offset + BLOCK_OFFSET.epoch)
   header.durableSeq = getUint48(view, offset + BLOCK_OFFSET.durable_seq)
+  header.markCount = view.getUint32(offset + BLOCK_OFFSET.mark_count, true)
+  header.marksBefore = view.getUint32(offset + BLOCK_OFFSET.marks_before, true)
+  header.marksCrc = view.getUint32(offset + BLOCK_OFFSET.marks_crc, true)
   header.ticksCrc = view.getUint32(offset + BLOCK_OFFSET.ticks_crc, true)
-  return header.tickCount > JOURNAL_BLOCK_TICKS_MAX ? 'its count is above the limit' : ''
+  const isSane =
+    header.tickCount <= BLOCK_TICKS_MAX &&
+    header.markCount <= Math.min(header.tickCount, JOURNAL_BLOCK_MARKS_MAX)
+  return isSane ? '' : 'its count is above the limit'
 }
 
 /** When the block at `offset` of `buffer` was written, ns since 1970 UTC. */
@@ -141,10 +174,17 @@ export function blockWrittenNs(buffer: HeaderBuffer, offset: number): bigint {
   return buffer.view.getBigUint64(offset + BLOCK_OFFSET.written_ns, true)
 }
 
-/** True when the ticks after the header at `offset` are whole and have its checksum. */
-export function ticksAreWhole(bytes: Uint8Array, offset: number, header: BlockHeader): boolean {
-  const start = offset + BLOCK_HEADER_BYTES
-  const end = offset + blockBytes(header.tickCount)
+/** True when ticks and marks after the header at `offset` are whole and have its checksums. */
+export function bodyIsWhole(bytes: Uint8Array, offset: number, header: BlockHeader): boolean {
+  const marks = offset + blockBytes(header.tickCount)
+  const end = offset + bytesOfBlock(header)
   if (end > bytes.length) return false
-  return header.tickCount === 0 || crc32(bytes.subarray(start, end)) === header.ticksCrc
+  if (header.tickCount === 0) return true
+  const ticks = bytes.subarray(offset + BLOCK_HEADER_BYTES, marks)
+  return crc32(ticks) === header.ticksCrc && marksAreWhole(bytes.subarray(marks, end), header)
+}
+
+/** True when `marks` are those of the block. */
+export function marksAreWhole(marks: Uint8Array, header: BlockHeader): boolean {
+  return header.markCount === 0 || crc32(marks) === header.marksCrc
 }

@@ -11,12 +11,12 @@ import type { TickBatch } from '../tick/batch.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, realDisk } from './disk.ts'
 import { FileWindow } from './file-window.ts'
-import { blockBytes, decodeBlockHeader, newBlockHeader, ticksAreWhole } from './headers.ts'
+import { bodyIsWhole, bytesOfBlock, decodeBlockHeader, newBlockHeader } from './headers.ts'
 import { corrupt, ioError, listSegments, readSegmentHeader, segmentPath } from './segment-files.ts'
 import { BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
 /** One read of the file: whole blocks, and small enough to stay in cache. */
-const WINDOW_BYTES = 4 * BLOCK_BYTES_MAX
+const WINDOW_BYTES = BLOCK_BYTES_MAX
 
 export interface JournalReaderOptions {
   /** Of the shard. */
@@ -102,7 +102,7 @@ export class JournalReader {
     out.count += count
     this.seq += count
     if (this.seq === firstSeq + tickCount) {
-      this.#blockOffset += blockBytes(tickCount)
+      this.#blockOffset += bytesOfBlock(this.#block)
       this.#blockEndSeq = 0
     }
   }
@@ -122,7 +122,7 @@ export class JournalReader {
     while (!this.#isBlockOfSeq()) {
       const { tickCount, firstSeq } = this.#block
       if (tickCount === 0) this.#openSegment(firstSeq)
-      else this.#blockOffset += blockBytes(tickCount)
+      else this.#blockOffset += bytesOfBlock(this.#block)
     }
     this.#verify()
     return true
@@ -147,11 +147,11 @@ export class JournalReader {
   #verify(): void {
     const block = this.#block
     const end = block.firstSeq + block.tickCount
-    if (!this.#window.bring(this.#blockOffset, blockBytes(block.tickCount))) {
+    if (!this.#window.bring(this.#blockOffset, bytesOfBlock(block))) {
       this.#fail('the file ends within it', block.firstSeq, end)
     }
     const { bytes } = this.#window.buffer
-    if (!ticksAreWhole(bytes, this.#window.index(this.#blockOffset), block)) {
+    if (!bodyIsWhole(bytes, this.#window.index(this.#blockOffset), block)) {
       this.#fail('the checksum of its records is wrong', block.firstSeq, end)
     }
     this.#blockEndSeq = end

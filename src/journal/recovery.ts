@@ -8,7 +8,8 @@
 
 import { TickdError } from '../errors.ts'
 import { type Disk, realDisk } from './disk.ts'
-import { readEpoch, writeEpoch } from './epoch.ts'
+import { type EpochFile, readEpoch, writeEpoch } from './epoch.ts'
+import { type JournalIdentity, newId } from './identity.ts'
 import {
   chainFault,
   checkedHeader,
@@ -41,28 +42,58 @@ export interface Recovered {
   truncatedBytes: number
 }
 
-export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'> & { epoch: number }
+export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'> & {
+  epoch: number
+  identity: JournalIdentity
+}
+
+/** Where a journal begins that is new: beyond what an earlier one may have used. */
+export interface Origin {
+  firstSeq: number
+  epoch: number
+}
+
+const BEGINNING: Origin = { firstSeq: 0, epoch: 1 }
+
+/** True when there is no journal in `directory`, nor a directory. */
+export function isNewJournal(directory: string, disk: Disk = realDisk): boolean {
+  disk.makeDirectory(directory)
+  return listSegments(directory, disk).length === 0 && readEpoch(directory, 0, disk) === undefined
+}
 
 /**
- * Recovers a shard's journal (an empty one is made where there is none) and opens a new epoch in
- * it, durably. Main calls it once for each shard before any thread starts. Throws JOURNAL_CORRUPT,
- * JOURNAL_IO or STATE_DIR_UNUSABLE.
+ * Recovers a shard's journal (an empty one is made where there is none, beginning at `origin`) and
+ * opens a new epoch in it, durably. Main calls it once for each shard before any thread starts.
+ * Throws JOURNAL_CORRUPT, JOURNAL_IO or STATE_DIR_UNUSABLE.
  */
-export function openJournal(directory: string, shard: number, disk = realDisk): Opened {
+export function openJournal(
+  directory: string,
+  shard: number,
+  disk: Disk = realDisk,
+  origin: Origin = BEGINNING,
+): Opened {
   try {
     disk.makeDirectory(directory)
   } catch (thrown) {
     throw new TickdError('STATE_DIR_UNUSABLE', `cannot create ${directory}`, { cause: thrown })
   }
-  const { nextSeq, oldestSeq, truncatedBytes, lastEpoch } = recoverJournal(
-    directory,
-    shard,
-    undefined,
-    disk,
-  )
-  const epoch = readEpoch(directory, lastEpoch, disk) + 1
-  writeEpoch(directory, epoch, disk)
-  return { nextSeq, epoch, oldestSeq, truncatedBytes }
+  const recovered = recoverJournal(directory, shard, undefined, disk)
+  const { truncatedBytes, segments } = recovered
+  const before = readEpoch(directory, recovered.lastEpoch, disk)
+  const file: EpochFile = {
+    epoch: before === undefined ? origin.epoch : before.epoch + 1,
+    journalId: before?.journalId || segments.at(-1)?.journalId || newId(),
+    firstSeq: before?.firstSeq ?? origin.firstSeq,
+  }
+  writeEpoch(directory, file, disk)
+  const isEmpty = segments.length === 0
+  return {
+    nextSeq: isEmpty ? file.firstSeq : recovered.nextSeq,
+    oldestSeq: isEmpty ? file.firstSeq : recovered.oldestSeq,
+    truncatedBytes,
+    epoch: file.epoch,
+    identity: { journalId: file.journalId, startId: newId() },
+  }
 }
 
 /** Where an agent that failed within a running daemon goes on. */
@@ -100,7 +131,8 @@ export function recoverJournal(
     const fault = chainFault(segments[i - 1] as SegmentInfo, segments[i] as SegmentInfo)
     if (fault !== '') throw corrupt(`${directory}: ${fault}; restore them from a copy`)
   }
-  const nextSeq = newest?.endSeq ?? 0
+  // Without a segment, what is in force is where the journal began.
+  const nextSeq = newest?.endSeq ?? readEpoch(directory, 0, disk)?.firstSeq ?? 0
   if (resume !== undefined && nextSeq < resume.endSeq) throw lost(directory, nextSeq, resume.endSeq)
   const oldestSeq = segments[0]?.firstSeq ?? nextSeq
   return { nextSeq, oldestSeq, lastEpoch: newest?.epoch ?? 0, segments, truncatedBytes }

@@ -93,9 +93,19 @@ export function readSeal(
   const block = newBlockHeader()
   if (decodeBlockHeader(buffer, 0, block) !== '' || block.tickCount !== 0) return undefined
   if (block.epoch !== header.epoch || block.firstSeq <= header.firstSeq) return undefined
-  const { firstSeq, epoch } = header
   const closedMs = Number(blockWrittenNs(buffer, 0) / NS_PER_MS)
-  return { firstSeq, endSeq: block.firstSeq, epoch, sizeBytes: size, closedMs }
+  return sealedAs(header, block.firstSeq, block.marksBefore, size, closedMs)
+}
+
+/** The description of a segment that was sealed. */
+export function sealedAs(
+  { firstSeq, epoch, journalId, startId }: SegmentHeader,
+  endSeq: number,
+  markCount: number,
+  sizeBytes: number,
+  closedMs: number,
+): SegmentInfo {
+  return { firstSeq, endSeq, epoch, journalId, startId, markCount, sizeBytes, closedMs }
 }
 
 /** What is wrong between two neighbours, '' for nothing: sequences go on, epochs do not go back. */

@@ -16,6 +16,11 @@ export interface SegmentInfo {
   /** First sequence of the next segment. */
   readonly endSeq: number
   readonly epoch: number
+  /** Of the journal and of the start that wrote it; 0n in segments of version 1. */
+  readonly journalId: bigint
+  readonly startId: bigint
+  /** Of batches in it; 0 = none for certain. */
+  readonly markCount: number
   readonly sizeBytes: number
   /** When it was last written, ms since 1970 UTC. */
   readonly closedMs: number

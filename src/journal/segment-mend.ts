@@ -7,7 +7,8 @@
 // the seal: a later segment makes everything depend on it.
 
 import type { Disk } from './disk.ts'
-import { encodeBlockHeader, HeaderBuffer, type SegmentHeader } from './headers.ts'
+import { encodeBlockHeader, HeaderBuffer, newBlockHeader, type SegmentHeader } from './headers.ts'
+import { sealedAs } from './sealed-segment.ts'
 import { ioError, type SegmentInfo } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES } from './segment-layout.ts'
 import type { SegmentScan } from './segment-scan.ts'
@@ -36,7 +37,6 @@ export function cutAndSeal(
   cut: Cut,
 ): SegmentInfo {
   const { disk, fd, path } = file
-  const { firstSeq, epoch } = header
   const { offset, endSeq } = cut
   let sizeBytes = offset
   try {
@@ -44,7 +44,11 @@ export function cutAndSeal(
     writeAnew(file, scan.witnessedOffset, offset)
     if (!(scan.isSealed && offset === scan.endOffset)) {
       const seal = new HeaderBuffer(BLOCK_HEADER_BYTES)
-      const block = { tickCount: 0, firstSeq: endSeq, epoch, durableSeq: endSeq, ticksCrc: 0 }
+      const block = newBlockHeader()
+      block.firstSeq = endSeq
+      block.durableSeq = endSeq
+      block.epoch = header.epoch
+      block.marksBefore = scan.markCount
       encodeBlockHeader(seal, block, scan.lastWrittenNs)
       sizeBytes += writeWhole(disk, fd, seal.bytes, offset)
       disk.sync(fd)
@@ -53,7 +57,7 @@ export function cutAndSeal(
     throw ioError(`cannot recover ${path}`, thrown)
   }
   const closedMs = Number(scan.lastWrittenNs / 1_000_000n)
-  return { firstSeq, endSeq, epoch, sizeBytes, closedMs }
+  return sealedAs(header, endSeq, scan.markCount, sizeBytes, closedMs)
 }
 
 /** Makes sure of a seal that is there: it may never have reached the disk. */

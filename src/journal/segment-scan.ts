@@ -9,11 +9,11 @@ import { FileWindow } from './file-window.ts'
 import type { SegmentHeader } from './headers.ts'
 import {
   type BlockHeader,
-  blockBytes,
   blockWrittenNs,
+  bodyIsWhole,
+  bytesOfBlock,
   decodeBlockHeader,
   newBlockHeader,
-  ticksAreWhole,
 } from './headers.ts'
 import {
   BLOCK_ALIGN_BYTES,
@@ -22,7 +22,7 @@ import {
   SEGMENT_HEADER_BYTES,
 } from './segment-layout.ts'
 
-const WINDOW_BYTES = 4 * BLOCK_BYTES_MAX
+const WINDOW_BYTES = BLOCK_BYTES_MAX
 /** Faults kept of one segment; the rest are counted. */
 export const FAULTS_MAX = 1000
 
@@ -45,6 +45,8 @@ export interface SegmentScan {
   /** Whole blocks with ticks. */
   blockCount: number
   recordCount: number
+  /** Of batches that pushers gave an id. */
+  markCount: number
   /** The sequence after the last whole block. */
   endSeq: number
   /** File offset after the last whole block (or seal). */
@@ -97,6 +99,7 @@ class Scanner {
     this.scan = {
       blockCount: 0,
       recordCount: 0,
+      markCount: 0,
       endSeq: header.firstSeq,
       endOffset: SEGMENT_HEADER_BYTES,
       witnessedOffset: 0,
@@ -145,14 +148,14 @@ class Scanner {
     const { scan } = this
     const { tickCount, firstSeq } = this.#block
     const start = this.#offset
-    const end = start + blockBytes(tickCount)
+    const end = start + bytesOfBlock(this.#block)
     // Records may be missing before it, with no bytes of theirs to show.
     if (firstSeq > this.#seq) this.#fault('blocks are missing before it', start, firstSeq)
     this.#bearWitness()
     this.#seq = firstSeq + tickCount
     this.#offset = Math.min(end, scan.fileBytes)
-    const isThere = this.#window.bring(start, blockBytes(tickCount))
-    if (!isThere || !ticksAreWhole(this.#bytes(), this.#window.index(start), this.#block)) {
+    const isThere = this.#window.bring(start, end - start)
+    if (!isThere || !bodyIsWhole(this.#bytes(), this.#window.index(start), this.#block)) {
       const what = isThere ? 'the checksum of its records is wrong' : 'the file ends within it'
       this.#fault(what, start, this.#seq, firstSeq)
       return false
@@ -160,6 +163,7 @@ class Scanner {
     scan.isSealed = tickCount === 0
     scan.blockCount += tickCount === 0 ? 0 : 1
     scan.recordCount += tickCount
+    scan.markCount += this.#block.markCount
     scan.endSeq = this.#seq
     scan.endOffset = end
     if (this.#block.durableSeq === firstSeq) scan.witnessedOffset = start

@@ -1,9 +1,9 @@
 // Appends blocks of ticks to the newest segment of a shard, and makes them durable.
 //
 // One writev a block: the header from a small buffer, the ticks from where they lie (the ring's
-// shared memory), so nothing is copied on our side. A segment is opened by the first append that
-// needs one, and sealed when it is full: a segment gets its first block only after its predecessor
-// is sealed and durable.
+// shared memory, in two pieces where it wraps around), so nothing is copied on our side. A segment
+// is opened by the first append that needs one, and sealed when it is full: a segment gets its
+// first block only after its predecessor is sealed and durable.
 //
 // Failures: where the disk is full, what was written of the block is cut off and the error can be
 // retried; the writer is then as it was before the call. Anything else, above all a failed fsync
@@ -14,7 +14,8 @@
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../clock.ts'
 import { assert, TickdError } from '../errors.ts'
-import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
+import { JOURNAL_BLOCK_MARKS_MAX } from '../limits.ts'
+import { MARK_BYTES } from '../ring/batch-mark.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, isRefusal, realDisk } from './disk.ts'
 import {
@@ -24,8 +25,9 @@ import {
   HeaderBuffer,
   newBlockHeader,
 } from './headers.ts'
+import { type JournalIdentity, UNKNOWN_IDENTITY } from './identity.ts'
 import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
-import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { BLOCK_HEADER_BYTES, BLOCK_TICKS_MAX, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
 const NOTHING = new Uint8Array(0)
 
@@ -34,6 +36,8 @@ export interface JournalWriterOptions {
   directory: string
   shard: number
   epoch: number
+  /** Of the journal and of this start; not known (0) where a tool writes. */
+  identity?: JournalIdentity
   /** Sequence of the first record to be appended: where recovery ended. */
   nextSeq: number
   /** A segment is sealed when the next block would bring it above this. */
@@ -61,6 +65,8 @@ export class JournalWriter {
   #segmentFirstSeq = 0
   /** Bytes of the open segment, all of them whole blocks. */
   #sizeBytes = 0
+  /** Marks in the open segment. */
+  #markCount = 0
   #broken: TickdError | undefined
 
   constructor(options: JournalWriterOptions) {
@@ -87,17 +93,27 @@ export class JournalWriter {
    * succeed later.
    */
   append(bytes: Uint8Array, offset: number, count: number): void {
-    assert(count > 0 && count <= JOURNAL_BLOCK_TICKS_MAX, 'a block has 1 … the limit of ticks')
-    this.#assertWhole()
     const ticks = bytes.subarray(offset, offset + count * TICK_BYTES)
     assert(ticks.length === count * TICK_BYTES, 'the ticks lie within the memory')
-    const isFull =
-      this.#sizeBytes + blockBytes(count) + BLOCK_HEADER_BYTES > this.#options.segmentBytes
+    this.appendBlock(ticks, NOTHING, NOTHING)
+  }
+
+  /** As above: ticks in one piece or two, and the marks of the batches that lie within them. */
+  appendBlock(first: Uint8Array, second: Uint8Array, marks: Uint8Array): void {
+    const count = (first.length + second.length) / TICK_BYTES
+    const markCount = marks.length / MARK_BYTES
+    assert(count > 0 && count <= BLOCK_TICKS_MAX, 'a block has 1 … the limit of ticks')
+    assert(markCount <= JOURNAL_BLOCK_MARKS_MAX, 'a block has at most the limit of marks')
+    this.#assertWhole()
+    const sizeBytes = blockBytes(count, markCount)
+    const isFull = this.#sizeBytes + sizeBytes + BLOCK_HEADER_BYTES > this.#options.segmentBytes
     if (this.#fd !== undefined && isFull && this.#hasBlocks()) this.#seal()
     if (this.#fd === undefined) this.#openSegment()
-    this.#write(ticks, count)
+    this.#describe(first, second, marks)
+    this.#write([this.#header.bytes, first, second, marks], sizeBytes)
+    this.#markCount += markCount
     this.nextSeq += count
-    this.unsyncedBytes += blockBytes(count)
+    this.unsyncedBytes += sizeBytes
   }
 
   /** Makes all that was appended durable. Throws JOURNAL_IO, after which the writer is broken. */
@@ -135,20 +151,25 @@ export class JournalWriter {
     return this.#sizeBytes > SEGMENT_HEADER_BYTES
   }
 
-  /** Writes one block (a seal when `count` is 0) at the end of the open segment. */
-  #write(ticks: Uint8Array, count: number): void {
+  /** Makes the header of a block; of a seal when there is no tick. */
+  #describe(first: Uint8Array, second: Uint8Array, marks: Uint8Array): void {
     const { clock, epoch } = this.#options
     const block = this.#block
-    block.tickCount = count
+    block.tickCount = (first.length + second.length) / TICK_BYTES
     block.firstSeq = this.nextSeq
     block.epoch = epoch
     block.durableSeq = this.durableSeq
-    block.ticksCrc = count === 0 ? 0 : crc32(ticks)
+    block.markCount = marks.length / MARK_BYTES
+    block.marksBefore = this.#markCount
+    block.marksCrc = crcOfTwo(marks, NOTHING)
+    block.ticksCrc = crcOfTwo(first, second)
     encodeBlockHeader(this.#header, block, nowNs(clock))
-    const sizeBytes = blockBytes(count)
+  }
+
+  /** Writes one block at the end of the open segment. */
+  #write(pieces: readonly Uint8Array[], sizeBytes: number): void {
     let written = 0
     try {
-      const pieces = [this.#header.bytes, ticks]
       written = this.#disk.writeAll(this.#fd as number, pieces, this.#sizeBytes)
     } catch (thrown) {
       throw this.#undo(`cannot append to ${this.#path}`, thrown)
@@ -180,9 +201,10 @@ export class JournalWriter {
   /** Syncs the segment, then seals and closes it. The seal says that all before it was durable. */
   #seal(): void {
     this.sync()
-    this.#write(NOTHING, 0)
+    this.#describe(NOTHING, NOTHING, NOTHING)
+    this.#write([this.#header.bytes], BLOCK_HEADER_BYTES)
     this.#fdatasync()
-    const { clock, epoch, onSealed } = this.#options
+    const { clock, epoch, identity = UNKNOWN_IDENTITY, onSealed } = this.#options
     const fd = this.#fd as number
     this.#fd = undefined
     this.#disk.close(fd)
@@ -191,6 +213,8 @@ export class JournalWriter {
       firstSeq: this.#segmentFirstSeq,
       endSeq: this.nextSeq,
       epoch,
+      ...identity,
+      markCount: this.#markCount,
       sizeBytes: this.#sizeBytes,
       closedMs: clock.sec * 1000,
     })
@@ -198,9 +222,10 @@ export class JournalWriter {
 
   /** Creates the next segment; its header and its name are durable before it gets a block. */
   #openSegment(): void {
-    const { directory, shard, epoch, clock } = this.#options
+    const { directory, shard, epoch, clock, identity = UNKNOWN_IDENTITY } = this.#options
     this.#path = segmentPath(directory, this.nextSeq)
-    const header = { shard, epoch, firstSeq: this.nextSeq, createdNs: nowNs(clock) }
+    const createdNs = nowNs(clock)
+    const header = { shard, epoch, firstSeq: this.nextSeq, createdNs, ...identity }
     const bytes = encodeSegmentHeader(header)
     let isCreated = false
     try {
@@ -217,6 +242,7 @@ export class JournalWriter {
     }
     this.#segmentFirstSeq = this.nextSeq
     this.#sizeBytes = SEGMENT_HEADER_BYTES
+    this.#markCount = 0
   }
 
   /** Removes a segment whose creation failed. False when that fails too. */
@@ -246,6 +272,12 @@ export class JournalWriter {
 function diskFull(writtenBytes: number, sizeBytes: number): Error {
   const text = `the disk is full: only ${writtenBytes} of ${sizeBytes} bytes went in`
   return Object.assign(new Error(text), { code: 'ENOSPC' })
+}
+
+/** CRC-32 of the two as one; 0 of nothing. (zlib's CRC of no bytes is 0 whatever came before.) */
+function crcOfTwo(first: Uint8Array, second: Uint8Array): number {
+  const crc = first.length === 0 ? 0 : crc32(first)
+  return second.length === 0 ? crc : crc32(second, crc)
 }
 
 /** Wall time in ns since 1970 UTC. BigInt: once a block, never once a tick. */

@@ -17,7 +17,24 @@ import {
 } from '../../../src/journal/segment-layout.ts'
 import { SEQ_MAX } from '../../../src/limits.ts'
 
-const block = { tickCount: 17, firstSeq: 2 ** 40 + 5, epoch: 3, durableSeq: 2 ** 40, ticksCrc: 9 }
+const block = {
+  tickCount: 17,
+  firstSeq: 2 ** 40 + 5,
+  epoch: 3,
+  durableSeq: 2 ** 40,
+  markCount: 2,
+  marksBefore: 70_000,
+  marksCrc: 4_000_000_000,
+  ticksCrc: 9,
+}
+const segment = {
+  shard: 5,
+  epoch: 7,
+  firstSeq: SEQ_MAX,
+  createdNs: 8n,
+  journalId: 2n ** 64n - 1n,
+  startId: 3n,
+}
 
 function encodedBlock(): HeaderBuffer {
   const buffer = new HeaderBuffer(BLOCK_HEADER_BYTES)
@@ -27,7 +44,7 @@ function encodedBlock(): HeaderBuffer {
 
 function encodedSegment(): HeaderBuffer {
   const buffer = new HeaderBuffer(SEGMENT_HEADER_BYTES)
-  buffer.bytes.set(encodeSegmentHeader({ shard: 5, epoch: 7, firstSeq: SEQ_MAX, createdNs: 8n }))
+  buffer.bytes.set(encodeSegmentHeader(segment))
   return buffer
 }
 
@@ -41,7 +58,9 @@ t.test('the layout is that of the drawing: 64 bytes each, fields where the docs 
       epoch: 16,
       first_seq: 24,
       created_ns: 32,
-      reserved: 40,
+      journal_id: 40,
+      start_id: 48,
+      reserved: 56,
       header_crc: 60,
     },
   )
@@ -54,24 +73,23 @@ t.test('the layout is that of the drawing: 64 bytes each, fields where the docs 
       epoch: 16,
       durable_seq: 24,
       written_ns: 32,
-      reserved: 40,
+      mark_count: 40,
+      marks_before: 44,
+      marks_crc: 48,
+      reserved: 52,
       ticks_crc: 56,
       header_crc: 60,
     },
   )
   t.equal(blockBytes(3), 4 * 64)
+  t.equal(blockBytes(3, 2), 6 * 64)
   t.equal(Buffer.from(encodedSegment().bytes.subarray(0, 8)).toString('latin1'), 'TICKDSEG')
   t.equal(Buffer.from(encodedBlock().bytes.subarray(0, 4)).toString('latin1'), 'TBLK')
   t.equal(encodedBlock().view.getUint32(0, true), BLOCK_MAGIC)
 })
 
 t.test('headers come back as they went in, at the largest sequence too', async (t) => {
-  t.same(decodeSegmentHeader(encodedSegment()), {
-    shard: 5,
-    epoch: 7,
-    firstSeq: SEQ_MAX,
-    createdNs: 8n,
-  })
+  t.same(decodeSegmentHeader(encodedSegment()), segment)
   const header = newBlockHeader()
   t.equal(decodeBlockHeader(encodedBlock(), 0, header), '')
   t.same(header, block)

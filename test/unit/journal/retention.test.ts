@@ -10,6 +10,9 @@ const segments: SegmentInfo[] = [0, 1, 2, 3, 4].map((i) => ({
   firstSeq: i * 100,
   endSeq: (i + 1) * 100,
   epoch: 1,
+  journalId: 1n,
+  startId: 1n,
+  markCount: 0,
   sizeBytes: 1000,
   closedMs: i * 1000,
 }))
