@@ -1,7 +1,7 @@
 // The one list of counters and gauges: which sets exist, what is in them, and what each means.
 //
 // `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
-// `source` and `decode` exist once a source, `thread` once a thread, rings’ once a ring,
+// `source`, `decode` and `letters` exist once a source, `thread` once a thread, rings’ once a ring,
 // `breaker` once a dependency; the others once an agent.
 
 import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
@@ -147,6 +147,22 @@ export const COUNTER_CATALOG = {
     duty_seconds_max: gauge('Longest duty cycle since the daemon started'),
     duty_long: counter('Duty cycles of more than 10 ms'),
     restarts: counter('Times the agent failed and was made anew'),
+  },
+  letters: {
+    frames: counter('Frames of dead letters put on the frame ring again'),
+    bytes: counter('Payload bytes of those frames'),
+  },
+  ledger: {
+    imbalance: gauge('Balances of the ledger that do not hold now; anything but 0 is an incident'),
+    imbalance_amount: gauge('Sum of what is missing or too much in them'),
+    imbalances: counter('Times a balance was found that does not hold'),
+    samples: counter('Readings of all counters'),
+    minutes: counter('Minutes closed'),
+    interruptions: counter('Ends of the daemon that closed no minute, as found at this start'),
+    bytes: gauge('Bytes of the ledger on disk'),
+    lines_damaged: gauge('Lines of the ledger that are not what was written, as last read'),
+    write_failures: counter('Times the disk refused the ledger'),
+    lines_lost: counter('Lines given up because the disk refused them for too long'),
   },
   incidents: {
     raised: counter('Incidents raised'),

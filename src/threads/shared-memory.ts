@@ -122,6 +122,7 @@ function layOutCounters(
   for (const { name } of config.sources) {
     place('source', { source: name })
     place('decode', { source: name })
+    place('letters', { source: name })
   }
   for (let shard = 0; shard < config.shards; shard++) {
     const labels = { shard: String(shard) }
@@ -137,6 +138,7 @@ function layOutCounters(
     for (const { roleName } of agents) place('agent', { role: roleName })
   }
   for (const dependency of breakerNames(config.shards)) place('breaker', { dependency })
+  place('ledger', {})
   place('incidents', {})
   place('aggregate', {})
   place('redis', {})
