@@ -6,7 +6,9 @@
         "native/addon.cc",
         "native/binance_kernel.cc",
         "native/copy_kernel.cc",
+        "native/event_loop.cc",
         "native/ndjson_kernel.cc",
+        "native/notify.cc",
         "native/packed_kernel.cc"
       ],
       "defines": ["NAPI_VERSION=8"],

@@ -40,6 +40,10 @@ export interface Addon {
     out: DataView,
     offset: number,
   ): number
+  /** One datagram to a unix socket ('@' first = abstract); 0, or the system's error number. */
+  notify(path: string, text: string): number
+  /** From now on this thread may be ended from outside although foreign sockets are open. */
+  guardLoop(): void
 }
 
 export interface KernelChoice {
@@ -83,6 +87,22 @@ let chosen: KernelChoice | undefined
 export function activeAddon(): KernelChoice {
   chosen ??= chooseAddon(process.env.TICKD_KERNELS ?? 'auto')
   return chosen
+}
+
+let systemChosen: Addon | undefined | null = null
+
+/**
+ * What the addon does that JavaScript cannot, whichever kernels were chosen; undefined where it is
+ * not built or does not load. Once a thread.
+ */
+export function systemAddon(): Addon | undefined {
+  if (systemChosen === null) {
+    const found = load(PATH)
+    // One of an earlier build has the kernels and not these.
+    const isWhole = typeof found !== 'string' && 'guardLoop' in found && 'notify' in found
+    systemChosen = isWhole ? found : undefined
+  }
+  return systemChosen
 }
 
 /** The addon, or why there is none. */
