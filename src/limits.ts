@@ -47,6 +47,23 @@ export const DEAD_LETTER_FILE_BYTES_MAX = 64 * MIB
 /** Dead letters are gathered in memory up to this size before they are written. */
 export const DEAD_LETTER_BUFFER_BYTES = 256 * KIB
 
+/** Letters that a crash can make be written twice: a group of lines of one byte and its end. */
+export const DEAD_LETTER_REPEATS_MAX = FRAME_BYTES_MAX / 2
+/** Dead letters that are driven again at a time: an fsync before and one after for so many. */
+export const LETTERS_UNDER_WAY_MAX = 512
+/** As above, in bytes: well under what the frame ring holds. */
+export const LETTERS_UNDER_WAY_BYTES_MAX = 2 * MIB
+/** Letters of one answer or one call to drive them again; the next call goes on behind them. */
+export const LETTERS_PER_CALL_MAX = 100_000
+/** Decode, or the journal, does not move for so long while letters are under way: given up. */
+export const LETTERS_STALL_MS_MAX = 30_000
+/** A call about dead letters that takes longer is given up, and its thread ended. */
+export const LETTERS_CALL_MS_MAX = 600_000
+/** The thread for dead letters ends when nobody has asked for so long. */
+export const LETTERS_IDLE_MS = 5000
+/** Calls about dead letters that wait for the one under way. */
+export const LETTERS_CALLS_MAX = 16
+
 /** Decode publishes small frames together, up to this many records (a larger frame goes alone). */
 export const GROUP_TICKS = 1024
 /** As above, frames: bounds what a restart does again. */
@@ -138,6 +155,14 @@ export const PROFILE_SECONDS_MAX = 120
 export const PROFILE_TRACE_EVENTS_MAX = 500_000
 /** A thread answers its inspector between two JavaScript instructions: within its longest fsync. */
 export const INSPECTOR_ANSWER_MS_MAX = 15_000
+
+/** Deaths of one thread within this time, after which the daemon gives up: a poison frame is two. */
+export const THREAD_DEATHS_MAX = 10
+export const THREAD_DEATHS_MS = 300_000
+/** A thread that was told to end and has not, after so long, is in a system call or native code. */
+export const THREAD_END_MS_MAX = 30_000
+/** Young generation of a thread: what a busy thread was seen to use, and V8's own default. */
+export const THREAD_YOUNG_HEAP_BYTES = 48 * MIB
 
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64

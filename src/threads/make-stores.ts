@@ -1,20 +1,26 @@
 // The agents of the stores, from the shared memory.
 
+import { STORE_REASONS } from '../ledger/reasons.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
-import { PostgresAgent } from '../storage/postgres/agent.ts'
+import { PostgresAgent, type RefusedRecords } from '../storage/postgres/agent.ts'
+import { externalUrl } from '../storage/postgres/config.ts'
 import { RedisAgent } from '../storage/redis/agent.ts'
+import type { RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { makeDeadLetters } from './make-decode.ts'
 
 export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log): Agent {
   const { runtime, shared, clock, wake } = factory.options
   const durable = shared.position(shard, POSITION.durable)
   const oldest = shared.position(shard, POSITION.oldest)
+  const { postgres } = runtime.config
   return new PostgresAgent({
     shard,
-    config: runtime.config.postgres,
-    url: () => runtime.postgresUrl,
+    config: postgres,
+    // Looked up at each attempt: a password file may have been written anew.
+    url: () => (postgres.mode === 'external' ? externalUrl(postgres) : runtime.postgresUrl),
     openReader: (fromSeq) => factory.openReader(shard, fromSeq),
     durable: () => durable.load(),
     oldest: () => oldest.load(),
@@ -23,20 +29,37 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
     clock,
     log,
     counters: shared.counters('postgres', String(shard)),
+    breaker: shared.breaker(`postgres-${shard}`),
+    refused: refusedRecords(factory, shard, log),
     wake,
   })
+}
+
+/** Refused records are dead letters of the stage `store`. */
+function refusedRecords(factory: AgentFactory, shard: number, log: Log): RefusedRecords {
+  const letters = makeDeadLetters(factory, `store-${shard}`, log)
+  const reason = STORE_REASONS.indexOf('refused_by_postgres')
+  return {
+    add: (batch, index, seq, detail) => {
+      letters.addRefused(reason, batch, index, seq, detail)
+      letters.flush()
+    },
+    close: () => letters.close(),
+  }
 }
 
 export function makeRedisAgent(factory: AgentFactory, log: Log): Agent {
   const { runtime, shared, clock, wake } = factory.options
   return new RedisAgent({
     config: runtime.config.redis,
-    url: () => runtime.redisUrl,
+    target: () => runtime.redis as RedisTarget,
     latest: shared.latest,
+    notice: shared.notice,
     instruments: shared.instruments,
     clock,
     log,
     counters: shared.counters('redis'),
+    board: shared.breaker('redis'),
     wake,
   })
 }

@@ -129,6 +129,7 @@ async function openWriter(url: string): Promise<PostgresWriter> {
     schema: 'tickd',
     shard: SHARD,
     connectTimeoutMs: STORE_RETRY_MS_MAX,
+    lockTimeoutMs: STORE_RETRY_MS_MAX,
     // Small pieces, so that rows are cut into many messages.
     copyBufferBytes: 16 * 1024,
     synchronousCommit: false,
@@ -147,7 +148,7 @@ async function storeAll(writer: PostgresWriter, batch: TickBatch): Promise<numbe
   let transactions = 0
   for (let from = 0; from < batch.count; from = plan.to) {
     plan.build(batch, from, FIRST_DAY, LAST_DAY)
-    await writer.store(batch, plan, 0, 1, TODAY)
+    await writer.store({ batch, plan, firstSeq: 0, epoch: 1, culprits: new Map() }, TODAY)
     transactions++
   }
   return transactions

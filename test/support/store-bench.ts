@@ -21,6 +21,7 @@ import { TickBatch } from '../../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
 import { TICK_WORDS, WORD } from '../../src/tick/layout.ts'
+import { breakerBoard } from './breaker-board.ts'
 
 /** 2026-03-01T00:00:00Z, in seconds. */
 export const FIRST_SEC = 1_772_323_200
@@ -66,6 +67,15 @@ export class StoreBench {
   readonly clock = new SystemClock()
   readonly log = recordingLog()
   readonly counters = new CounterSet(counterNames('postgres'))
+  readonly breaker = breakerBoard()
+  /** What was dead-lettered: sequence and detail. */
+  readonly letters: { seq: number; detail: string }[] = []
+  readonly refused = {
+    add: (_batch: TickBatch, _index: number, seq: number, detail: string) => {
+      this.letters.push({ seq, detail })
+    },
+    close: () => {},
+  }
   readonly directory: string
   /** Next sequence after the durable ones. */
   durable = 0
@@ -129,6 +139,8 @@ export class StoreBench {
       clock: this.clock,
       log: this.log,
       counters: this.counters,
+      breaker: this.breaker,
+      refused: this.refused,
       wake: () => {},
     })
   }

@@ -3,12 +3,13 @@
 // Reads the journal from the position that the database has committed. While one batch is being
 // stored, the next is read. A database that is slow or away costs nobody else anything: this
 // falls behind in the journal, which keeps what is not stored. After any failure the connection is
-// given up and, with a capped and jittered wait, opened anew at the committed position.
+// given up and, when the circuit breaker says so, opened anew at the committed position. What the
+// database refuses for what is in it is dead-lettered, and the rest stored: refusals.ts.
 
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/schema.ts'
 import { errorText, TickdError } from '../../errors.ts'
-import { PARTITION_DAYS_AHEAD_MAX, STORE_STALL_MS_MAX } from '../../limits.ts'
+import { PARTITION_DAYS_AHEAD_MAX, STORE_STALL_MS_MAX, STORE_START_MS_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
@@ -16,11 +17,15 @@ import type { SharedSeq } from '../../ring/shared-seq.ts'
 import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { Backoff } from '../backoff.ts'
+import { Breaker, type BreakerBoard } from '../breaker.ts'
 import { BatchPlan } from './batch-plan.ts'
+import type { Lineage } from './connection.ts'
 import { activeCopyKernel } from './copy-kernel.ts'
 import type { CopyKernel } from './encode.ts'
+import { stalled } from './explain.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
+import { Refusals, RowsRefused, tooManyRefused } from './refusals.ts'
+import { resumeSeq } from './resume.ts'
 import { PostgresWriter, type Stored, type WriterOptions } from './writer.ts'
 
 /** What is needed of the journal's reader (src/journal/reader.ts). */
@@ -30,6 +35,13 @@ export interface StoreReader {
   /** Epoch of the records last read: one a batch. */
   readonly epoch: number
   read(out: TickBatch): number
+  close(): void
+}
+
+/** Where refused records go: dead letters. Neither may throw. */
+export interface RefusedRecords {
+  /** `sequence`: of the record; `detail`: SQLSTATE and what the server said. */
+  add(batch: TickBatch, index: number, sequence: number, detail: string): void
   close(): void
 }
 
@@ -49,6 +61,9 @@ export interface PostgresAgentOptions {
   clock: Clock
   log: Log
   counters: CounterSet<CounterName<'postgres'>>
+  /** Where the circuit breaker is seen. */
+  breaker: BreakerBoard
+  refused: RefusedRecords
   /** Asks for a duty cycle. */
   wake: () => void
   kernel?: CopyKernel
@@ -71,7 +86,8 @@ export class PostgresAgent implements Agent {
   readonly roleName: string
   readonly #options: PostgresAgentOptions
   readonly #plan: BatchPlan
-  readonly #backoff: Backoff
+  readonly #breaker: Breaker
+  readonly #refusals = new Refusals()
   #now: Load
   #next: Load
   #writer: PostgresWriter | undefined
@@ -87,6 +103,8 @@ export class PostgresAgent implements Agent {
   #waitingSinceMs = Number.POSITIVE_INFINITY
   /** Next sequence to store, as last heard of; -1 = not yet. */
   #committedSeq = -1
+  /** Of the server that was stored to last. */
+  #lineage: Lineage | undefined
   #lastError: TickdError | undefined
   /** The trouble that was logged last, while it lasts. */
   #saidError = ''
@@ -96,14 +114,19 @@ export class PostgresAgent implements Agent {
     this.roleName = `postgres-${options.shard}`
     this.#options = options
     this.#plan = new BatchPlan(capacity)
-    this.#backoff = new Backoff(options.clock, options.random)
+    this.#breaker = new Breaker({
+      name: this.roleName,
+      clock: options.clock,
+      board: options.breaker,
+      ...(options.random === undefined ? {} : { random: options.random }),
+    })
     this.#now = newLoad(capacity)
     this.#next = newLoad(capacity)
   }
 
   /** Throws when the database is there and not ours; one that is away is waited for. */
   async onStart(): Promise<void> {
-    await this.#open()
+    await this.#open(STORE_START_MS_MAX)
     if (this.#lastError?.code === 'POSTGRES_CONFLICT') throw this.#lastError
   }
 
@@ -112,7 +135,7 @@ export class PostgresAgent implements Agent {
     const isStalled = nowMs - this.#progressMs > STORE_STALL_MS_MAX
     if (this.#writer === undefined) {
       if (this.#opening !== undefined && isStalled) this.#opening.abort()
-      if (this.#opening === undefined && this.#backoff.isOver()) void this.#open()
+      if (this.#opening === undefined && this.#breaker.tryNow()) void this.#open()
       return 0
     }
     if (this.#isStoring && isStalled) {
@@ -125,6 +148,7 @@ export class PostgresAgent implements Agent {
   }
 
   idleMsMax(): number {
+    if (this.#breaker.state === 'open') return Math.min(this.#breaker.retryInMs, IDLE_MS_MAX)
     if (this.#waitingSinceMs === Number.POSITIVE_INFINITY) return IDLE_MS_MAX
     const waitedMs = this.#options.clock.monoMs() - this.#waitingSinceMs
     return Math.min(Math.max(this.#options.config.batch_ms - waitedMs, 0), IDLE_MS_MAX)
@@ -140,6 +164,7 @@ export class PostgresAgent implements Agent {
     this.#isClosed = true
     this.#opening?.abort()
     this.#release()
+    this.#options.refused.close()
   }
 
   /** For readiness and for tests. */
@@ -151,7 +176,7 @@ export class PostgresAgent implements Agent {
     }
   }
 
-  async #open(): Promise<void> {
+  async #open(timeoutMsMax = Number.POSITIVE_INFINITY): Promise<void> {
     const { config, shard, instruments, log } = this.#options
     this.#opening = new AbortController()
     this.#progressMs = this.#options.clock.monoMs()
@@ -161,7 +186,9 @@ export class PostgresAgent implements Agent {
         url: this.#options.url(),
         schema: config.schema,
         shard,
-        connectTimeoutMs: config.connect_timeout_ms,
+        connectTimeoutMs: Math.min(config.connect_timeout_ms, timeoutMsMax),
+        lockTimeoutMs: config.connect_timeout_ms,
+        after: this.#lineage,
         copyBufferBytes: config.copy_buffer_bytes,
         synchronousCommit: config.synchronous_commit,
         partitionDaysAhead: config.partition_days_ahead,
@@ -192,39 +219,33 @@ export class PostgresAgent implements Agent {
   #begin(writer: PostgresWriter): void {
     const { shard, counters, log, stored } = this.#options
     this.#writer = writer
-    this.#reader = this.#options.openReader(this.#firstSeq(writer.seq))
+    this.#reader = this.#options.openReader(resumeSeq(writer.seq, this.#options))
     this.#now.batch.count = 0
     this.#next.batch.count = 0
     this.#lastError = undefined
-    // A commit whose answer was lost with the connection did store its records.
-    if (this.#committedSeq >= 0 && writer.seq > this.#committedSeq) {
-      counters.add('records', writer.seq - this.#committedSeq)
-    }
+    this.#lineage = writer.lineage ?? this.#lineage
+    this.#countUnanswered(writer.seq)
     this.#committedSeq = writer.seq
+    // With records to store, the first commit is what shows that the database does its work.
+    if (writer.seq >= this.#options.durable()) this.#breaker.succeeded()
     stored.store(writer.seq)
     counters.set('stored_seq', writer.seq)
     counters.set('connected', 1)
-    log.info({ shard, seq: writer.seq }, 'PostgreSQL connected')
+    log.info({ shard, seq: writer.seq, host: writer.host }, 'PostgreSQL connected')
   }
 
-  /** Where to read on from; loss and a foreign journal are told here. */
-  #firstSeq(committed: number): number {
-    const { shard, counters, log, durable, oldest } = this.#options
-    if (committed > durable()) {
-      throw new TickdError(
-        'POSTGRES_CONFLICT',
-        `shard ${shard}: the database holds records up to ${committed - 1}, and the journal ends ` +
-          `at ${durable() - 1}: it is not the journal these were stored from; bring that one ` +
-          'back, or set postgres.schema to another name',
-      )
+  /** A commit whose answer was lost with the connection did store its records. */
+  #countUnanswered(seq: number): void {
+    const { shard, counters, log } = this.#options
+    if (this.#committedSeq < 0) return
+    if (seq < this.#committedSeq) {
+      const back = { shard, from: seq, to: this.#committedSeq - 1 }
+      log.warn(back, 'PostgreSQL has lost what it had committed; it is stored again')
+      return
     }
-    const from = Math.max(committed, oldest())
-    if (from > committed) {
-      const lost = { shard, from: committed, to: from - 1, records: from - committed }
-      counters.add('records_lost', lost.records)
-      log.error(lost, 'records left the journal before they were stored: they are lost here')
-    }
-    return from
+    const refused = this.#refusals.committed(seq)
+    counters.add('records', seq - this.#committedSeq - refused)
+    counters.add('records_refused', refused)
   }
 
   /** Fills the spare batch, when there is a full one to be had or the wait is over. */
@@ -270,11 +291,15 @@ export class PostgresAgent implements Agent {
     clock.read()
     const today = Math.floor(clock.sec / DAY_S)
     const { batch, storedCount, firstSeq, epoch } = this.#now
-    this.#plan.build(batch, storedCount, FIRST_DAY, today + PARTITION_DAYS_AHEAD_MAX)
+    const from = firstSeq + storedCount
+    const to = this.#refusals.limit(from, firstSeq + batch.count) - firstSeq
+    this.#plan.build(batch, storedCount, FIRST_DAY, today + PARTITION_DAYS_AHEAD_MAX, to)
+    const { culprits } = this.#refusals
+    for (const seq of culprits.keys()) this.#plan.exclude(seq - firstSeq)
     this.#isStoring = true
     this.#progressMs = clock.monoMs()
     const writer = this.#writer
-    writer.store(batch, this.#plan, firstSeq, epoch, today).then(
+    writer.store({ batch, plan: this.#plan, firstSeq, epoch, culprits }, today).then(
       (stored) => this.#onStored(writer, stored),
       (thrown) => this.#onFailed(writer, thrown),
     )
@@ -285,13 +310,15 @@ export class PostgresAgent implements Agent {
     const { counters } = this.#options
     this.#isStoring = false
     // Only now: a database that takes connections but no rows is not to be hammered.
-    this.#backoff.reset()
+    this.#breaker.succeeded()
+    this.#refusals.committed(writer.seq)
     this.#saidError = ''
     this.#now.storedCount = this.#plan.to
     this.#committedSeq = writer.seq
     this.#options.stored.store(writer.seq)
     counters.set('stored_seq', writer.seq)
     counters.add('records', stored.rows)
+    counters.add('records_refused', stored.refused)
     counters.add('batches')
     counters.add('bytes', stored.bytes)
     counters.add('partitions', stored.partitions)
@@ -303,7 +330,32 @@ export class PostgresAgent implements Agent {
 
   #onFailed(writer: PostgresWriter, thrown: unknown): void {
     // Of a writer that was given up, this is only the echo.
-    if (writer === this.#writer) this.#fail(thrown)
+    if (writer !== this.#writer) return
+    if (thrown instanceof RowsRefused) this.#onRefused(thrown)
+    else this.#fail(thrown)
+  }
+
+  /** Tries again without the record that is to blame, or with fewer until it is known. */
+  #onRefused({ why, index }: RowsRefused): void {
+    const { shard, clock, log, refused } = this.#options
+    const { batch, firstSeq } = this.#now
+    const from = firstSeq + this.#plan.from
+    const to = firstSeq + this.#plan.to
+    const named = index < 0 ? -1 : firstSeq + index
+    const outcome = this.#refusals.refused(from, to, named, why, clock.monoMs())
+    if (outcome === 'too many') {
+      this.#fail(tooManyRefused(why))
+      return
+    }
+    if (outcome !== 'halved') {
+      // Kept before the commit that leaves it out: a crash between the two keeps it twice.
+      refused.add(batch, outcome - firstSeq, outcome, `${why.sqlState} ${why.text}`)
+      const fields = { shard, seq: outcome, sqlstate: why.sqlState, error: why.text }
+      log.warn(fields, 'PostgreSQL refused a record: it is dead-lettered')
+    }
+    this.#isStoring = false
+    this.#storeNext()
+    this.#options.wake()
   }
 
   /** Gives the connection up; the next one begins at what was committed. */
@@ -319,7 +371,10 @@ export class PostgresAgent implements Agent {
     this.#release()
     if (this.#isClosed) return
     counters.add('failures')
-    const retryMs = Math.round(this.#backoff.next())
+    // One that says no will say it again; one that was cut off may be back at once.
+    const retryMs = Math.round(
+      this.#breaker.failed(error.message, error.code !== 'POSTGRES_UNREACHABLE'),
+    )
     const fields = { shard, code: error.code, retryMs, error: error.message }
     // The same trouble again is worth a line only to those who look for it.
     if (isRepeat) log.debug(fields, 'storing still fails')
@@ -338,12 +393,4 @@ export class PostgresAgent implements Agent {
 
 function newLoad(capacity: number): Load {
   return { batch: new TickBatch(capacity), firstSeq: 0, epoch: 0, storedCount: 0 }
-}
-
-function stalled(): TickdError {
-  return new TickdError(
-    'POSTGRES_UNREACHABLE',
-    `PostgreSQL took and sent nothing for ${STORE_STALL_MS_MAX / 1000} s; connecting anew`,
-    { canRetry: true },
-  )
 }

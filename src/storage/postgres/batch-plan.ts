@@ -26,7 +26,7 @@ const NO_DAY = -(2 ** 31)
 export const SEVERAL_DAYS = NO_DAY + 1
 
 export class BatchPlan {
-  /** Indexes of the planned ticks, grouped by kind, in order within a kind. */
+  /** Indexes of the planned ticks but those taken out, grouped by kind, in order within a kind. */
   readonly order: Int32Array
   /** Ticks of kind k: order[starts[k], starts[k + 1]). */
   readonly starts = new Int32Array(KIND_COUNT + 1)
@@ -47,16 +47,43 @@ export class BatchPlan {
     this.order = new Int32Array(capacity)
   }
 
-  /** Plans ticks [from, …) of the batch. `firstDay` … `lastDay` get partitions. */
-  build(batch: TickBatch, from: number, firstDay: number, lastDay: number): void {
-    assert(batch.count <= this.order.length, 'the plan was made for this capacity')
+  /** Plans ticks [from, to) of the batch, or a prefix. `firstDay` … `lastDay` get partitions. */
+  build(
+    batch: TickBatch,
+    from: number,
+    firstDay: number,
+    lastDay: number,
+    to: number = batch.count,
+  ): void {
+    assert(to <= batch.count && to <= this.order.length, 'the plan was made for this capacity')
     this.from = from
+    this.to = to
     this.#count(batch, firstDay, lastDay)
     this.#sort(batch)
   }
 
+  /** Takes a tick out, if it is planned: it is refused, not stored. */
+  exclude(index: number): void {
+    if (index < this.from || index >= this.to) return
+    const { order, starts } = this
+    const count = starts[KIND_COUNT] as number
+    let at = 0
+    while (at < count && order[at] !== index) at++
+    assert(at < count, 'a tick is taken out once')
+    order.copyWithin(at, at + 1, count)
+    for (let kind = KIND_COUNT; (starts[kind] as number) > at; kind--) {
+      starts[kind] = (starts[kind] as number) - 1
+    }
+  }
+
+  /** Ticks to be stored. */
+  get rowCount(): number {
+    return this.starts[KIND_COUNT] as number
+  }
+
   #count(batch: TickBatch, firstDay: number, lastDay: number): void {
-    const { words, bytes, count } = batch
+    const { words, bytes } = batch
+    const count = this.to
     const leafDays = this.leafDays.fill(NO_DAY)
     const counts = this.#counts.fill(0)
     const dayStarts = this.#dayStarts.fill(Number.NaN)

@@ -80,6 +80,8 @@ export class CopyTransaction implements Submittable {
   #row = 0
   #isCopyOpen = false
   #bytesSent = 0
+  /** COPYs of the text that are done. */
+  #copyCount = 0
 
   constructor(options: CopyTransactionOptions) {
     this.#options = options
@@ -92,8 +94,22 @@ export class CopyTransaction implements Submittable {
     this.#pump()
   }
 
-  handleCommandComplete(): void {
+  handleCommandComplete({ text }: { text: string }): void {
+    if (text.startsWith('COPY')) this.#copyCount++
     this.#options.onProgress()
+  }
+
+  /** The tick of the batch that was row `line`, from 1, of the COPY that failed; -1 = none. */
+  indexOfLine(line: number): number {
+    const { order, starts } = this.#options.plan
+    let copies = this.#copyCount
+    for (let kind = 0; kind < KIND_COUNT; kind++) {
+      const start = starts[kind] as number
+      const count = (starts[kind + 1] as number) - start
+      if (count === 0 || copies-- > 0) continue
+      return line >= 1 && line <= count ? (order[start + line - 1] as number) : -1
+    }
+    return -1
   }
 
   handleCopyInResponse(): void {

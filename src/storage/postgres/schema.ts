@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { Client } from 'pg'
 import { TickdError } from '../../errors.ts'
 import { tablesSql } from './migrations/001-tables.ts'
+import { refusedSql } from './migrations/002-refused.ts'
 import { viewsSql } from './views.ts'
 
 interface Migration {
@@ -17,7 +18,10 @@ interface Migration {
   sql: (schema: string) => string
 }
 
-const MIGRATIONS: readonly Migration[] = [{ id: 1, name: 'tables', sql: tablesSql }]
+const MIGRATIONS: readonly Migration[] = [
+  { id: 1, name: 'tables', sql: tablesSql },
+  { id: 2, name: 'refused', sql: refusedSql },
+]
 /** Its row in `migrations` records the views' text by digest, in its name. */
 const VIEWS_ID = 0
 

@@ -5,19 +5,23 @@
 // The session's advisory lock keeps a second daemon (and our own lost connection, until its backend
 // has ended) away from the shard.
 
+import pg from 'pg'
 import { TickdError } from '../../errors.ts'
 import type { Log } from '../../ops/log.ts'
 import type { TickBatch } from '../../tick/batch.ts'
 import type { Instrument, InstrumentTable } from '../../tick/instruments.ts'
-import { KIND_COUNT, KIND_NAMES, type KindName } from '../../tick/layout.ts'
+import { KIND_COUNT, KIND_NAMES, type KindName, TICK_BYTES } from '../../tick/layout.ts'
 import type { BatchPlan } from './batch-plan.ts'
 import { withoutPassword } from './config.ts'
-import { type Connection, connect, explain } from './connection.ts'
+import { type Connection, connect, type Lineage } from './connection.ts'
 import { CopyTransaction, PiecePool } from './copy-transaction.ts'
 import type { CopyKernel } from './encode.ts'
+import { type DataRefusal, dataRefusal, explain } from './explain.ts'
 import { Partitions } from './partitions.ts'
+import { RowsRefused } from './refusals.ts'
 import { migrate, quoted } from './schema.ts'
-import { columnsOf } from './tables.ts'
+import { checkTables } from './schema-check.ts'
+import { columnsOf, SHARD_SHIFT, TABLES } from './tables.ts'
 
 const INSTRUMENTS_PER_INSERT = 1000
 
@@ -26,9 +30,13 @@ export interface WriterOptions {
   schema: string
   shard: number
   connectTimeoutMs: number
+  /** For a backend of ours that is just ending to let go of the shard. */
+  lockTimeoutMs: number
   copyBufferBytes: number
   synchronousCommit: boolean
   partitionDaysAhead: number
+  /** Where was stored last; see connection.ts. */
+  after?: Lineage | undefined
   instruments: InstrumentTable
   kernel: CopyKernel
   /** Opens the connection; a simulation has a database of its own. */
@@ -42,9 +50,21 @@ export interface WriterOptions {
   signal?: AbortSignal
 }
 
+/** A batch, and what of it is to be stored. */
+export interface Portion {
+  readonly batch: TickBatch
+  readonly plan: BatchPlan
+  /** Of tick 0 of the batch. */
+  readonly firstSeq: number
+  readonly epoch: number
+  /** Refused records, by sequence; those of the plan's range are not in its order. */
+  readonly culprits: ReadonlyMap<number, DataRefusal>
+}
+
 /** What a batch took. */
 export interface Stored {
   rows: number
+  refused: number
   bytes: number
   partitions: number
   instruments: number
@@ -82,6 +102,7 @@ export class PostgresWriter {
       url,
       name: `tickd ${schema} ${shard}`,
       timeoutMs: options.connectTimeoutMs,
+      after: options.after,
       onLost: (error) => options.onLost(explain(error, url)),
     })
     const writer = new PostgresWriter(options, connection)
@@ -98,18 +119,24 @@ export class PostgresWriter {
     }
   }
 
+  /** Of the server; undefined where it does not tell. */
+  get lineage(): Lineage | undefined {
+    return this.#connection.lineage
+  }
+
+  /** `host:port` of the server, to be shown. */
+  get host(): string {
+    return this.#connection.host ?? ''
+  }
+
   /**
-   * Stores the planned ticks of the batch, whose tick 0 has sequence `firstSeq`, in one
-   * transaction. After a throw the writer is of no more use.
+   * Stores the planned ticks of the batch in one transaction. Throws RowsRefused when the server
+   * does not take the rows: nothing is stored then, and the writer is of use as before. After any
+   * other throw it is not.
    */
-  async store(
-    batch: TickBatch,
-    plan: BatchPlan,
-    firstSeq: number,
-    epoch: number,
-    today: number,
-  ): Promise<Stored> {
-    const { kernel, shard, onProgress } = this.#options
+  async store(portion: Portion, today: number): Promise<Stored> {
+    const { batch, plan, firstSeq, epoch } = portion
+    const { kernel, shard, onProgress, url } = this.#options
     const toSeq = firstSeq + plan.to
     this.#isStoring = true
     try {
@@ -117,7 +144,7 @@ export class PostgresWriter {
       const instruments = await this.#storeInstruments()
       const partitions = await this.#makePartitions(plan, today)
       const transaction = new CopyTransaction({
-        sql: this.#transactionSql(plan, [shard, this.seq, toSeq, epoch]),
+        sql: this.#transactionSql(portion, [shard, this.seq, toSeq, epoch]),
         kernel,
         batch,
         plan,
@@ -126,16 +153,15 @@ export class PostgresWriter {
         pool: this.#pool,
         onProgress,
       })
-      this.#transaction = transaction
-      this.#connection.client.query(transaction)
-      const bytes = await transaction.committed
+      const bytes = await this.#commit(transaction)
       this.seq = toSeq
       this.epoch = epoch
-      this.#transaction = undefined
       this.#isStoring = false
-      return { rows: plan.to - plan.from, bytes, partitions, instruments }
+      const rows = plan.rowCount
+      return { rows, refused: plan.to - plan.from - rows, bytes, partitions, instruments }
     } catch (thrown) {
-      throw explain(thrown, this.#options.url)
+      if (thrown instanceof RowsRefused) throw thrown
+      throw explain(thrown, url)
     }
   }
 
@@ -144,6 +170,22 @@ export class PostgresWriter {
     this.#transaction?.abort()
     if (this.#isStoring) this.#connection.destroy()
     else this.#connection.close()
+  }
+
+  async #commit(transaction: CopyTransaction): Promise<number> {
+    this.#transaction = transaction
+    this.#connection.client.query(transaction)
+    try {
+      return await transaction.committed
+    } catch (thrown) {
+      const why = dataRefusal(thrown, (name) => COLUMN_NAMES.has(name))
+      if (why === undefined) throw thrown
+      await this.#connection.client.query('ROLLBACK')
+      this.#isStoring = false
+      throw new RowsRefused(why, transaction.indexOfLine(why.line))
+    } finally {
+      this.#transaction = undefined
+    }
   }
 
   async #begin(): Promise<void> {
@@ -155,6 +197,7 @@ export class PostgresWriter {
     // A machine that vanished must not hold its lock for the two hours of TCP's default.
     await client.query('SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10')
     await migrate(client, this.#options.schema)
+    await checkTables(client, this.#options.schema)
     await this.#lock()
     await client.query(
       `INSERT INTO ${schema}.positions (shard, seq, epoch)
@@ -174,9 +217,9 @@ export class PostgresWriter {
   /** The session lock of (schema, shard); waits a little for a backend that is just ending. */
   async #lock(): Promise<void> {
     const { client } = this.#connection
-    const { schema, shard, connectTimeoutMs, url } = this.#options
+    const { schema, shard, lockTimeoutMs, url } = this.#options
     const name = `tickd ${schema} shard ${shard}`
-    await client.query(`SET lock_timeout = ${connectTimeoutMs}`)
+    await client.query(`SET lock_timeout = ${lockTimeoutMs}`)
     try {
       await client.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', [name])
     } catch (thrown) {
@@ -248,17 +291,42 @@ export class PostgresWriter {
   }
 
   /** A batch within one day of a kind goes straight to its partition: a tenth faster. */
-  #transactionSql(plan: BatchPlan, advance: readonly number[]): string {
+  #transactionSql(portion: Portion, advance: readonly number[]): string {
+    const { plan } = portion
     const { synchronousCommit } = this.#options
     const commit = `SET LOCAL synchronous_commit = ${synchronousCommit ? 'on' : 'off'}`
     const statements = ['BEGIN', commit]
+    const leaves: string[] = []
     for (let kind = 0; kind < KIND_COUNT; kind++) {
       if (plan.starts[kind] === plan.starts[kind + 1]) continue
       const table = this.#partitions.tableOf(kind, plan.leafDays[kind] as number)
+      if (table !== this.#partitions.tableOf(kind, NO_DAY)) leaves.push(pg.escapeLiteral(table))
       statements.push(`COPY ${table} (${COPY_COLUMNS[kind]}) FROM STDIN (FORMAT binary)`)
     }
-    statements.push(`CALL ${this.#schema}.advance(${advance.join(', ')})`, 'COMMIT')
+    const schema = this.#schema
+    if (leaves.length > 0) {
+      statements.push(`CALL ${schema}.check_attached(ARRAY[${leaves.join(', ')}]::regclass[])`)
+    }
+    const refused = plan.rowCount < plan.to - plan.from ? this.#refusedSql(portion) : []
+    statements.push(...refused, `CALL ${schema}.advance(${advance.join(', ')})`, 'COMMIT')
     return statements.join(';\n')
+  }
+
+  /** Notes the culprits of the range, whole, in the transaction that goes on without them. */
+  #refusedSql({ batch, plan, firstSeq, culprits }: Portion): string[] {
+    const shard = BigInt(this.#options.shard) << BigInt(SHARD_SHIFT)
+    const rows: string[] = []
+    for (const [seq, { sqlState, text }] of culprits) {
+      const index = seq - firstSeq
+      if (index < plan.from || index >= plan.to) continue
+      const tick = batch.bytes.subarray(index * TICK_BYTES, (index + 1) * TICK_BYTES)
+      const hex = Buffer.from(tick).toString('hex')
+      const message = pg.escapeLiteral(text.replaceAll('\0', ''))
+      rows.push(`(${shard + BigInt(seq)}, '${sqlState}', ${message}, '\\x${hex}')`)
+    }
+    return [
+      `INSERT INTO ${this.#schema}.refused (seq, sqlstate, message, tick) VALUES ${rows.join(', ')}`,
+    ]
   }
 
   #refuseOlderEpoch(epoch: number): void {
@@ -272,6 +340,10 @@ export class PostgresWriter {
   }
 }
 
+/** Of no partition: gives the parent. */
+const NO_DAY = Number.NaN
+/** Columns that tickd made, of any table. */
+const COLUMN_NAMES = new Set(TABLES.flatMap((kind) => columnsOf(kind).map(({ name }) => name)))
 /** COPY column lists, by kind number. */
 const COPY_COLUMNS: readonly string[] = Array.from({ length: KIND_COUNT }, (_, kind) => {
   const name = KIND_NAMES[kind]

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { TickdError } from '../../../../src/errors.ts'
 import { externalUrl, withoutPassword } from '../../../../src/storage/postgres/config.ts'
-import { explain } from '../../../../src/storage/postgres/connection.ts'
+import { explain } from '../../../../src/storage/postgres/explain.ts'
 
 const URL_WITH_SECRET = 'postgresql://joe:s3cret@db.example:5433/ticks'
 
