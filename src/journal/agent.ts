@@ -17,6 +17,7 @@ import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
 import type { Log } from '../ops/log.ts'
+import { MARK_BYTES } from '../ring/batch-mark.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import type { SharedSeq } from '../ring/shared-seq.ts'
 import type { TickRingConsumer } from '../ring/tick-ring.ts'
@@ -24,6 +25,8 @@ import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, realDisk } from './disk.ts'
 import { blockBytes } from './headers.ts'
+import type { JournalIdentity } from './identity.ts'
+import { MarkQueue } from './mark-queue.ts'
 import { recoverJournal } from './recovery.ts'
 import { removableCount, removeOldest } from './retention.ts'
 import type { SegmentInfo } from './segment-files.ts'
@@ -36,14 +39,19 @@ const RETENTION_EVERY_MS = 1000
 /** A full disk is tried again, and said again, this often. */
 const HOLD_RETRY_MS = 250
 const HOLD_LOG_MS = 10_000
+const NO_MARKS = new Uint8Array(0)
 
 export interface JournalAgentOptions {
   shard: number
   /** Of the shard; `openJournal` has recovered it and opened `epoch`. */
   directory: string
   epoch: number
+  /** As `openJournal` said. */
+  identity?: JournalIdentity
   settings: Config['journal']
   ring: TickRingConsumer
+  /** Marks of pushed batches, a tick ring of them; none come where it is not given. */
+  marks?: TickRingConsumer
   /** This agent writes them; before its first start they stand where `openJournal` said. */
   positions: { written: SharedSeq; durable: SharedSeq; oldest: SharedSeq }
   /** Next sequence after those that every store has committed: holds segments back. */
@@ -63,6 +71,7 @@ export class JournalAgent implements Agent {
   readonly #disk: Disk
   /** Unsynced bytes that call for an fsync. */
   readonly #syncBytes: number
+  readonly #marks: MarkQueue | undefined
   #writer: JournalWriter | undefined
   /** Closed segments, ascending. */
   #segments: SegmentInfo[] = []
@@ -78,6 +87,7 @@ export class JournalAgent implements Agent {
     this.roleName = `journal-${options.shard}`
     this.#options = options
     this.#disk = options.disk ?? realDisk
+    this.#marks = options.marks === undefined ? undefined : new MarkQueue(options.marks)
     // Half the ring: the producer fills one half while the other is being fsynced.
     const ringBytes = options.ring.capacity * TICK_BYTES
     this.#syncBytes = Math.min(options.settings.sync_bytes, ringBytes / 2)
@@ -85,6 +95,7 @@ export class JournalAgent implements Agent {
 
   onStart(): void {
     const { directory, shard, epoch, settings, ring, positions, clock, log } = this.#options
+    const { identity } = this.#options
     const durable = positions.durable.load()
     // An earlier agent may have failed between storing `durable` and giving the ring back.
     assert(ring.seq <= durable, 'the ring keeps what is not durable')
@@ -100,6 +111,7 @@ export class JournalAgent implements Agent {
       directory,
       shard,
       epoch,
+      ...(identity === undefined ? {} : { identity }),
       nextSeq: durable,
       segmentBytes: settings.segment_bytes,
       clock,
@@ -151,8 +163,7 @@ export class JournalAgent implements Agent {
         const slot = (ring.offset() / TICK_BYTES + writer.nextSeq - ring.seq) % ring.capacity
         const rest = beganSeq + wanted - writer.nextSeq
         const count = Math.min(rest, settings.block_ticks, ring.capacity - slot)
-        writer.append(ring.bytes, slot * TICK_BYTES, count)
-        this.#countBlock(count)
+        this.#appendBlock(slot, count)
       }
       if (this.#heldSinceMs !== undefined) this.#release(nowMs)
     } catch (thrown) {
@@ -161,6 +172,25 @@ export class JournalAgent implements Agent {
     }
     positions.written.store(writer.nextSeq)
     return writer.nextSeq - beganSeq
+  }
+
+  /** Appends `count` records from `slot` of the ring on: fewer or more, so that no batch is cut. */
+  #appendBlock(slot: number, wanted: number): void {
+    const { ring } = this.#options
+    const writer = this.#writer as JournalWriter
+    const { nextSeq } = writer
+    const count = (this.#marks?.cut(nextSeq, nextSeq + wanted) ?? nextSeq + wanted) - nextSeq
+    const first = Math.min(count, ring.capacity - slot)
+    const start = slot * TICK_BYTES
+    const marks = this.#marks?.blockMarks() ?? NO_MARKS
+    writer.appendBlock(
+      ring.bytes.subarray(start, start + first * TICK_BYTES),
+      // A batch that wraps around the ring; whole on it, as decode publishes all of it at once.
+      ring.bytes.subarray(0, (count - first) * TICK_BYTES),
+      marks,
+    )
+    this.#marks?.take()
+    this.#countBlock(count, marks.length / MARK_BYTES)
   }
 
   #isSyncDue(nowMs: number): boolean {
@@ -187,6 +217,7 @@ export class JournalAgent implements Agent {
     // Journal before acknowledge: nobody learns of a record's position before its fsync returned.
     positions.durable.store(writer.durableSeq)
     ring.advance(count)
+    this.#marks?.release(writer.durableSeq)
     for (const bell of bells) bell.ring()
     return count
   }
@@ -238,11 +269,11 @@ export class JournalAgent implements Agent {
     log.info({ heldMs }, 'the journal goes on: the disk has room again')
   }
 
-  #countBlock(count: number): void {
+  #countBlock(count: number, markCount: number): void {
     const { counters } = this.#options
     counters.add('records', count)
     counters.add('blocks')
-    counters.add('bytes', blockBytes(count))
+    counters.add('bytes', blockBytes(count, markCount))
   }
 
   #countSegments(): void {
