@@ -180,6 +180,17 @@ const postgres = z
   })
   .prefault({})
 
+const redisNodes = (port: number) =>
+  z
+    .array(
+      z.strictObject({
+        host: hostname.describe('Name or address.'),
+        port: int(1, 65535).default(port).describe('TCP port.'),
+      }),
+    )
+    .max(32)
+    .default([])
+
 const redis = z
   .strictObject({
     mode: z
@@ -187,7 +198,24 @@ const redis = z
       .default('auto')
       .describe('auto = a private server where a redis-server binary is there, otherwise off.'),
     url: z.string().default('').describe('external: redis://host:port/db, or unix:///path.'),
+    sentinels: redisNodes(26_379).describe('external: sentinels that know the master.'),
+    sentinel_name: z.string().max(255).default('').describe('Name that sentinels know it by.'),
+    sentinel_password_file: z.string().default('').describe('File with the sentinels’ password.'),
+    cluster: redisNodes(6379).describe('external: some nodes of a cluster; they name the others.'),
+    username: z.string().max(255).default('').describe('ACL user, with sentinels or a cluster.'),
     password_file: z.string().default('').describe('File with the password (external).'),
+    tls: z
+      .boolean()
+      .default(false)
+      .describe('TLS to sentinels, masters and cluster nodes; a url says rediss:// instead.'),
+    tls_ca_file: z.string().default('').describe('PEM file of the authority; empty = Node’s own.'),
+    timeout_ms: int(50, 600_000)
+      .default(5000)
+      .describe('Wait for a connection, and for the next byte of an answer.'),
+    start_without: z
+      .boolean()
+      .default(false)
+      .describe('external: start although Redis does not answer, and connect when it does.'),
     prefix: z.string().max(64).default('tickd:').describe('Prefix of all keys.'),
     flush_ms: int(1, 60_000).default(100).describe('Latest values are written this often.'),
     stream_entries_max: int(0, 10_000_000)
@@ -265,6 +293,25 @@ const capture = z
   })
   .prefault({})
 
+const supervise = z
+  .strictObject({
+    hang_ms: int(500, 600_000)
+      .default(10_000)
+      .describe('A thread that stands still for so long is ended, and made anew.'),
+    disk_hang_ms: int(500, 3_600_000)
+      .default(60_000)
+      .describe('As hang_ms, of agents that wait for the disk: journal, and any that starts.'),
+    heap_bytes: int(64 * MIB, 64 * 1024 * MIB)
+      .default(1024 * MIB)
+      .describe('JavaScript heap of a thread; one that needs more is ended, and made anew.'),
+    rss_bytes_max: int(0, 2 ** 46)
+      .default(0)
+      .describe(
+        'Memory of the daemon, resident. Beyond it the thread that holds most is made anew; 0 = off.',
+      ),
+  })
+  .prefault({})
+
 const THREAD_ROLES = ['source', 'decode', 'journal', 'aggregate', 'postgres', 'redis', 'serve']
 
 const threads = z
@@ -320,6 +367,7 @@ export const configSchema = z.strictObject({
   serve: serve.describe('WebSocket feed and HTTP.'),
   admin: admin.describe('The listener for profiling; see docs/profiling.md.'),
   capture: capture.describe('Raw capture of sources.'),
+  supervise: supervise.describe('When a thread is taken for stuck or leaking.'),
 })
 
 export type Config = z.output<typeof configSchema>

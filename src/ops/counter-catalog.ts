@@ -140,6 +140,9 @@ export const COUNTER_CATALOG = {
     gc_seconds: counter('Time in collections'),
     gc_seconds_max: gauge('Longest collection since the daemon started'),
     heap_used_bytes: gauge('Size of the JavaScript heap in use'),
+    external_bytes: gauge('Memory outside of the heap that its objects hold'),
+    hangs: counter('Times the thread stood still and was ended'),
+    deaths: counter('Times the thread ended although nobody had asked the daemon to stop'),
   },
   agent: {
     duty_cycles: counter('Duty cycles that did work'),

@@ -52,7 +52,9 @@ export class ThreadMeter {
     counters.add('idle_seconds', idleMs / 1000)
     counters.add('busy_seconds', (elapsedMs - idleMs) / 1000)
     counters.set('utilization', 1 - idleMs / elapsedMs)
-    counters.set('heap_used_bytes', getHeapStatistics().used_heap_size)
+    const heap = getHeapStatistics()
+    counters.set('heap_used_bytes', heap.used_heap_size)
+    counters.set('external_bytes', heap.external_memory)
     this.#countCollections()
   }
 
