@@ -18,6 +18,7 @@ import { CounterSet } from '../src/ops/counters.ts'
 import { silentLog } from '../src/ops/log.ts'
 import { RedisAgent } from '../src/storage/redis/agent.ts'
 import { InstrumentTable } from '../src/tick/instruments.ts'
+import { breakerBoard } from '../test/support/breaker-board.ts'
 import { startRedis, type TestRedis } from '../test/support/redis.ts'
 import {
   atMost,
@@ -122,8 +123,11 @@ class Rig {
     this.#stop = new Int32Array(stop)
     this.agent = new RedisAgent({
       config,
-      url: () => redis.url,
+      target: () => redis.target,
       latest: new LatestTable(latest, CAPACITY),
+      // Ticks come all the time: there is always something new.
+      notice: { arm: () => {}, isTaken: true },
+      board: breakerBoard(),
       instruments: this.instruments,
       clock: new SystemClock(),
       log: silentLog,

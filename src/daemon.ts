@@ -97,7 +97,7 @@ export class Daemon {
       paths,
       logFormat: this.#logFormat,
       postgresUrl: this.#postgres?.url ?? '',
-      redisUrl: this.#redis?.url ?? '',
+      redisTarget: this.#redis?.target,
       session: randomUUID(),
     }
     await this.#startThreads(runtime, this.#openJournals(paths))
@@ -149,7 +149,7 @@ export class Daemon {
   }
 
   async #startThreads(runtime: Runtime, starts: readonly ShardStart[]): Promise<void> {
-    const off = { postgres: runtime.postgresUrl === '', redis: runtime.redisUrl === '' }
+    const off = { postgres: runtime.postgresUrl === '', redis: runtime.redisTarget === undefined }
     const threads = planThreads(this.#config, availableParallelism(), off)
     const memory = createSharedMemory(this.#config, threads, starts)
     new InstrumentLog(runtime.paths.instruments).load(memory.instruments, INSTRUMENTS_MAX)
@@ -216,7 +216,7 @@ export class Daemon {
       http,
       feed: `${http.replace('http', 'ws')}/v1/feed`,
       postgres: this.#postgres?.printUrl ?? '',
-      redis: this.#redis?.printUrl ?? '',
+      redis: this.#redis?.target.show ?? '',
       redis_cli: this.#redis?.cliArguments ?? '',
       state: runtime.paths.state,
     }

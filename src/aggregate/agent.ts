@@ -35,6 +35,8 @@ export interface AggregateOptions {
   readonly rings: readonly AggregateRing[]
   readonly latest: LatestTable
   readonly counters: CounterSet<'records'>
+  /** The table has changed: called once a duty cycle at most. */
+  readonly onChange?: () => void
 }
 
 interface Lane {
@@ -61,6 +63,8 @@ export class AggregateAgent implements Agent {
 
   onStart(): void {
     for (const { tail } of this.#options.rings) if (tail !== undefined) this.#recover(tail())
+    // Also after a crash, which may have come between a change and the word of it.
+    this.#options.onChange?.()
   }
 
   doWork(): number {
@@ -74,6 +78,7 @@ export class AggregateAgent implements Agent {
     }
     const { values } = this.#options.counters
     values[this.#recordsIndex] = (values[this.#recordsIndex] as number) + work
+    if (work > 0) this.#options.onChange?.()
     return work
   }
 

@@ -16,9 +16,9 @@ import { canRun, serverAccount } from '../storage/account.ts'
 import { findBinaries } from '../storage/postgres/binaries.ts'
 import { externalUrl as postgresUrl } from '../storage/postgres/config.ts'
 import { checkPostgres } from '../storage/postgres/connection.ts'
-import { externalUrl as redisUrl } from '../storage/redis/config.ts'
-import { checkRedis } from '../storage/redis/connection.ts'
+import { externalTarget } from '../storage/redis/config.ts'
 import { findRedisBinary } from '../storage/redis/embedded.ts'
+import { checkRedis } from '../storage/redis/server.ts'
 
 export type Verdict = 'ok' | 'warning' | 'failed'
 
@@ -148,7 +148,7 @@ async function checkPostgresStore({ postgres, ...config }: Config): Promise<Resu
 async function checkRedisStore({ redis }: Config): Promise<Result> {
   if (redis.mode === 'off') return ['ok', 'off']
   if (redis.mode === 'external') {
-    return ['ok', `Redis ${await checkRedis(redisUrl(redis), REACH_TIMEOUT_MS)}`]
+    return ['ok', `Redis ${await checkRedis(externalTarget(redis), REACH_TIMEOUT_MS)}`]
   }
   const binary = findRedisBinary()
   if (binary !== undefined) return ['ok', `embedded: ${binary}`]

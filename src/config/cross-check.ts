@@ -107,8 +107,36 @@ const REDIS_URL = /^(rediss?:\/\/.+|unix:\/\/\/.+)/
 function storeProblems({ postgres, redis }: Config): Problem[] {
   return [
     ...urlProblems('postgres', postgres, POSTGRES_URL, 'postgresql://user@host:port/database'),
-    ...urlProblems('redis', redis, REDIS_URL, 'redis://host:port/db or unix:///path'),
+    ...redisProblems(redis),
   ]
+}
+
+/** One server, sentinels or a cluster: exactly one of the three says where Redis is. */
+function redisProblems(redis: Config['redis']): Problem[] {
+  const problems: Problem[] = []
+  const lists = (['sentinels', 'cluster'] as const).filter((name) => redis[name].length > 0)
+  const [list] = lists
+  if (list === undefined) {
+    const form = 'redis://host:port/db or unix:///path'
+    problems.push(...urlProblems('redis', redis, REDIS_URL, form))
+  } else if (redis.mode !== 'external') {
+    const text = `is given, but mode is ${redis.mode}, not external`
+    problems.push({ path: ['redis', list], text })
+  } else if (redis.url !== '' || lists.length > 1) {
+    const text = 'url, sentinels and cluster exclude one another: give one'
+    problems.push({ path: ['redis', list], text })
+  }
+  if ((list === 'sentinels') !== (redis.sentinel_name !== '')) {
+    const text = 'sentinels and sentinel_name belong together'
+    problems.push({ path: ['redis', 'sentinel_name'], text })
+  }
+  const files = { sentinel_password_file: redis.sentinel_password_file }
+  const all = list === undefined ? files : { ...files, password_file: redis.password_file }
+  for (const [option, file] of Object.entries(all)) {
+    const trouble = file === '' ? undefined : secretTrouble(file)
+    if (trouble !== undefined) problems.push({ path: ['redis', option], text: trouble })
+  }
+  return problems
 }
 
 function urlProblems(

@@ -171,8 +171,12 @@ export class AgentFactory {
 
   #aggregate(): Agent {
     const { shared } = this.options
+    const redis = this.bell('redis')
     return new AggregateAgent({
       latest: shared.latest,
+      onChange: () => {
+        if (shared.notice.take()) redis?.ring()
+      },
       counters: shared.counters('aggregate'),
       rings: this.shards().map(({ ticks, firstSeq }, shard) => ({
         shard,

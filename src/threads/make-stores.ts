@@ -6,7 +6,7 @@ import { POSITION } from '../pipeline.ts'
 import { PostgresAgent, type RefusedRecords } from '../storage/postgres/agent.ts'
 import { externalUrl } from '../storage/postgres/config.ts'
 import { RedisAgent } from '../storage/redis/agent.ts'
-import type { RedisTarget } from '../storage/redis/config.ts'
+import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { makeDeadLetters } from './make-decode.ts'
@@ -50,9 +50,12 @@ function refusedRecords(factory: AgentFactory, shard: number, log: Log): Refused
 
 export function makeRedisAgent(factory: AgentFactory, log: Log): Agent {
   const { runtime, shared, clock, wake } = factory.options
+  const { redis } = runtime.config
   return new RedisAgent({
-    config: runtime.config.redis,
-    target: () => runtime.redis as RedisTarget,
+    config: redis,
+    // Looked up at each attempt, as above.
+    target: () =>
+      redis.mode === 'external' ? externalTarget(redis) : (runtime.redisTarget as RedisTarget),
     latest: shared.latest,
     notice: shared.notice,
     instruments: shared.instruments,

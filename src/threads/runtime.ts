@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { LogFormat } from '../ops/log.ts'
 import type { Answer, Question } from '../ops/questions.ts'
+import type { RedisTarget } from '../storage/redis/config.ts'
 import type { ThreadPlan } from './plan.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
@@ -43,9 +44,10 @@ export interface Runtime {
   readonly config: Config
   readonly paths: StatePaths
   readonly logFormat: LogFormat
-  /** Connection strings, password included; '' when the store is off. */
+  /** Connection string, password included; '' when the store is off. */
   readonly postgresUrl: string
-  readonly redisUrl: string
+  /** Password included; undefined when it is off. */
+  readonly redisTarget: RedisTarget | undefined
   /** Random, new at each start: names this run to subscribers. */
   readonly session: string
 }

@@ -3,6 +3,7 @@
 // SharedMemory is plain data (it crosses to workers by structured clone). Shared holds the typed
 // accessors of one thread.
 
+import { ChangeNotice } from '../aggregate/change-notice.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
 import type { Config } from '../config/schema.ts'
 import {
@@ -48,6 +49,8 @@ export interface SharedMemory {
   readonly lifecycle: SharedArrayBuffer
   readonly instruments: SharedArrayBuffer
   readonly latest: SharedArrayBuffer
+  /** Between aggregate and redis. */
+  readonly notice: SharedArrayBuffer
   readonly counters: SharedArrayBuffer
   readonly counterBlocks: readonly CounterBlock[]
   /** Last errors of the breakers: a text a name of `breakerNames`. */
@@ -74,6 +77,7 @@ export function createSharedMemory(
     lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount)),
     instruments: InstrumentTable.create(INSTRUMENTS_MAX),
     latest: LatestTable.create(INSTRUMENTS_MAX),
+    notice: ChangeNotice.create(),
     counters: new SharedArrayBuffer(size),
     counterBlocks: blocks,
     breakerErrors: new SharedArrayBuffer(SharedText.bytes(breakerNames(starts.length).length)),
@@ -151,12 +155,14 @@ export class Shared {
   readonly memory: SharedMemory
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
+  readonly notice: ChangeNotice
 
   /** `onAdd` makes a new instrument durable; see tick/instrument-log.ts. */
   constructor(memory: SharedMemory, onAdd?: ConstructorParameters<typeof InstrumentTable>[2]) {
     this.memory = memory
     this.instruments = new InstrumentTable(memory.instruments, INSTRUMENTS_MAX, onAdd)
     this.latest = new LatestTable(memory.latest, INSTRUMENTS_MAX)
+    this.notice = new ChangeNotice(memory.notice)
   }
 
   shard(shard: number): ShardMemory {

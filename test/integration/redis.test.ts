@@ -1,67 +1,22 @@
 // Latest values in a real Redis: what is written, how often, and what happens when it goes away.
 
+import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import t from 'tap'
-import { LatestTable } from '../../src/aggregate/latest-table.ts'
-import { SystemClock } from '../../src/clock.ts'
-import { type Config, configSchema } from '../../src/config/schema.ts'
-import { counterNames } from '../../src/ops/counter-catalog.ts'
-import { CounterSet } from '../../src/ops/counters.ts'
+import type { TickdError } from '../../src/errors.ts'
 import { silentLog } from '../../src/ops/log.ts'
 import { processInfo } from '../../src/storage/process-info.ts'
-import { RedisAgent } from '../../src/storage/redis/agent.ts'
-import { checkRedis } from '../../src/storage/redis/connection.ts'
+import { urlTarget } from '../../src/storage/redis/config.ts'
 import { EmbeddedRedis } from '../../src/storage/redis/embedded.ts'
-import { TickBatch } from '../../src/tick/batch.ts'
-import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
-import { InstrumentTable } from '../../src/tick/instruments.ts'
-import { KIND, SIDE, WORD } from '../../src/tick/layout.ts'
+import { checkRedis } from '../../src/storage/redis/server.ts'
 import { redisBinary, startRedis, type TestRedis } from '../support/redis.ts'
-import { recordingLog, runUntil } from '../support/store-bench.ts'
+import { RedisBench } from '../support/redis-bench.ts'
+import { runUntil } from '../support/store-bench.ts'
 
-const CAPACITY = 64
 const skip = redisBinary === undefined && 'there is no redis-server on this machine'
 
-/** An agent with what it reads from. */
-class Bench {
-  readonly instruments = new InstrumentTable(InstrumentTable.create(CAPACITY), CAPACITY)
-  readonly latest = new LatestTable(LatestTable.create(CAPACITY), CAPACITY)
-  readonly counters = new CounterSet(counterNames('redis'))
-  readonly log = recordingLog()
-  readonly agent: RedisAgent
-  readonly #tick = new TickBatch(1)
-
-  constructor(url: string, settings: Partial<Config['redis']> = {}) {
-    for (const symbol of ['BTC-USD', 'ETH-USD']) this.instruments.add('bench', symbol)
-    this.agent = new RedisAgent({
-      config: { ...configSchema.parse({}).redis, flush_ms: 1, ...settings },
-      url: () => url,
-      latest: this.latest,
-      instruments: this.instruments,
-      clock: new SystemClock(),
-      log: this.log,
-      counters: this.counters,
-      wake: () => {},
-    })
-  }
-
-  /** A trade of this whole price. */
-  trade(instrument: number, price: number, seq: number): void {
-    const { words } = this.#tick
-    this.#tick.clear(0)
-    this.#tick.setInstrument(0, instrument)
-    this.#tick.setKindSide(0, KIND.trade, SIDE.buy)
-    writeSplit(words, WORD.ts_event, false, 1_772_323_200, 5)
-    writeInteger(words, WORD.p0, price * 1e9)
-    writeInteger(words, WORD.p1, 250_000_000)
-    writeInteger(words, WORD.p2, seq)
-    this.latest.write(words, 0, seq)
-  }
-
-  /** Runs the agent until all that is in the table is in Redis. */
-  async settle(): Promise<void> {
-    await runUntil(this.agent, () => this.agent.drain(), 'all is written')
-  }
+function check(url: string, timeoutMs = 5000): Promise<string> {
+  return checkRedis(urlTarget(url), timeoutMs)
 }
 
 t.test('with a Redis', { skip }, async (t) => {
@@ -77,7 +32,7 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('values, the set of instruments and the stream are written', async (t) => {
-    const bench = new Bench(redis.url)
+    const bench = new RedisBench(redis.target)
     await bench.agent.onStart()
     bench.trade(1, 61_737, 12)
     await bench.settle()
@@ -101,7 +56,7 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('however many ticks come, a flush writes each value once', async (t) => {
-    const bench = new Bench(redis.url, { flush_ms: 60_000 })
+    const bench = new RedisBench(redis.target, { flush_ms: 60_000 })
     await bench.agent.onStart()
     for (let seq = 0; seq < 10_000; seq++) bench.trade(1 + (seq % 2), seq, seq)
     await bench.settle()
@@ -120,7 +75,7 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('flushes keep their distance', async (t) => {
-    const bench = new Bench(redis.url, { flush_ms: 60_000 })
+    const bench = new RedisBench(redis.target, { flush_ms: 60_000 })
     await bench.agent.onStart()
     bench.trade(1, 1, 1)
     await runUntil(bench.agent, () => bench.counters.get('flushes') === 1, 'the first is at once')
@@ -130,7 +85,7 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('the stream stays near its cap, and there is none at 0', async (t) => {
-    const capped = new Bench(redis.url, { stream_entries_max: 100, prefix: 'capped:' })
+    const capped = new RedisBench(redis.target, { stream_entries_max: 100, prefix: 'capped:' })
     await capped.agent.onStart()
     for (let seq = 0; seq < 600; seq++) {
       capped.trade(1, seq, seq)
@@ -141,7 +96,7 @@ t.test('with a Redis', { skip }, async (t) => {
     t.teardown(() => client.disconnect())
     const length = await client.xlen('capped:stream')
     t.ok(length >= 100 && length < 300, `${length} entries`)
-    const off = new Bench(redis.url, { stream_entries_max: 0, prefix: 'off:' })
+    const off = new RedisBench(redis.target, { stream_entries_max: 0, prefix: 'off:' })
     await off.agent.onStart()
     off.trade(1, 1, 1)
     await off.settle()
@@ -151,7 +106,7 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('after Redis was killed and is back, all values are written again', async (t) => {
-    const bench = new Bench(redis.url)
+    const bench = new RedisBench(redis.target)
     await bench.agent.onStart()
     bench.trade(1, 1, 1)
     bench.trade(2, 2, 2)
@@ -173,7 +128,7 @@ t.test('with a Redis', { skip }, async (t) => {
   t.test('a Redis that is full says so, and is written to again when it is not', async (t) => {
     const client = await redis.client()
     t.teardown(() => client.disconnect())
-    const bench = new Bench(redis.url)
+    const bench = new RedisBench(redis.target)
     await bench.agent.onStart()
     await client.config('SET', 'maxmemory', '1')
     bench.trade(1, 7, 7)
@@ -186,9 +141,9 @@ t.test('with a Redis', { skip }, async (t) => {
   })
 
   t.test('checkRedis tells the version, and a wrong password from silence', async (t) => {
-    t.match(await checkRedis(redis.url), /^\d+\.\d+/)
-    await t.rejects(checkRedis('unix:///nowhere/redis.sock'), { code: 'REDIS_UNREACHABLE' })
-    await t.rejects(checkRedis('redis://127.0.0.1:1'), { code: 'REDIS_UNREACHABLE' })
+    t.match(await check(redis.url), /^\d+\.\d+/)
+    await t.rejects(check('unix:///nowhere/redis.sock'), { code: 'REDIS_UNREACHABLE' })
+    await t.rejects(check('redis://127.0.0.1:1'), { code: 'REDIS_UNREACHABLE' })
     const client = await redis.client()
     await client.config('SET', 'requirepass', 's3cret')
     t.teardown(async () => {
@@ -196,11 +151,11 @@ t.test('with a Redis', { skip }, async (t) => {
       client.disconnect()
     })
     for (const url of [redis.url, `${redis.url}?password=wrong`]) {
-      const error = await checkRedis(url).catch((thrown) => thrown)
+      const error = await check(url).then(assert.fail, (thrown) => thrown as TickdError)
       t.equal(error.code, 'REDIS_REFUSED', error.message)
       t.notMatch(error.message, /wrong|s3cret/)
     }
-    t.match(await checkRedis(`${redis.url}?password=s3cret`), /^\d+/)
+    t.match(await check(`${redis.url}?password=s3cret`), /^\d+/)
   })
 
   t.test('the private server listens on its socket alone, and keeps nothing', async (t) => {
@@ -227,6 +182,6 @@ t.test('a Redis that takes the connection and says nothing is given up in time',
   const mute = createServer()
   await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
   const { port } = mute.address() as { port: number }
-  await t.rejects(checkRedis(`redis://127.0.0.1:${port}`, 200), { code: 'REDIS_UNREACHABLE' })
+  await t.rejects(check(`redis://127.0.0.1:${port}`, 200), { code: 'REDIS_UNREACHABLE' })
   mute.close()
 })

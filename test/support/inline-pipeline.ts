@@ -97,7 +97,7 @@ export class InlinePipeline {
       paths: statePaths(stateDir),
       logFormat: 'json',
       postgresUrl: '',
-      redisUrl: '',
+      redisTarget: undefined,
       session: 'inline',
     }
     const pipeline = new InlinePipeline(runtime, new SimulatedClock())

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { silentLog } from '../../src/ops/log.ts'
+import { type RedisTarget, urlTarget } from '../../src/storage/redis/config.ts'
 import { connect } from '../../src/storage/redis/connection.ts'
 import { EmbeddedRedis, findRedisBinary } from '../../src/storage/redis/embedded.ts'
 
@@ -14,6 +15,7 @@ export const redisBinary = findRedisBinary()
 export interface TestRedis {
   readonly server: EmbeddedRedis
   readonly url: string
+  readonly target: RedisTarget
   readonly directory: string
   /** A client; the caller disconnects it. */
   client(): Promise<Redis>
@@ -25,11 +27,13 @@ export async function startRedis(): Promise<TestRedis> {
   if (redisBinary === undefined) throw new Error('there is no redis-server on PATH')
   const directory = mkdtempSync(join(tmpdir(), 'tickd-redis-'))
   const server = await EmbeddedRedis.start({ directory, binary: redisBinary, log: silentLog })
+  const target = urlTarget(server.url)
   return {
     server,
     url: server.url,
+    target,
     directory,
-    client: () => connect(server.url, 5000),
+    client: () => connect({ options: target.options, where: target.show, timeoutMs: 5000 }),
     async stop() {
       await server.stop()
       rmSync(directory, { recursive: true, force: true })

@@ -1,13 +1,15 @@
 // The role `redis`: keeps the newest value of each instrument and kind in Redis.
 //
-// Every flush_ms it compares the latest table's versions with those it has written, and sends what
-// changed in one pipeline: the cost depends on the number of instruments, not of ticks. A Redis
-// that is slow or away costs nobody else anything; once it is back, all values are written again.
+// When the latest table has changed, and flush_ms after the last time at the earliest, it compares
+// the table's versions with those it has written, and sends what differs in one pipeline: the cost
+// depends on the number of instruments, not of ticks, and there is none while nothing changes. A
+// Redis that is slow or away costs nobody else anything; once it is back, all values are written
+// again. One flush is under way at a time, so that no more than one waits in memory.
 
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/schema.ts'
 import { errorText, TickdError } from '../../errors.ts'
-import { REDIS_PIPELINE_VALUES_MAX, STORE_STALL_MS_MAX } from '../../limits.ts'
+import { REDIS_CHECK_MS, REDIS_PIPELINE_VALUES_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
@@ -15,10 +17,10 @@ import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { Instrument, InstrumentTable } from '../../tick/instruments.ts'
 import { KIND } from '../../tick/layout.ts'
-import { Backoff } from '../backoff.ts'
-import { RedisWriter } from './writer.ts'
+import { Breaker, type BreakerBoard } from '../breaker.ts'
+import type { RedisTarget } from './config.ts'
+import { RedisWriter, type RedisWriterOptions } from './writer.ts'
 
-const CONNECT_MS_MAX = 10_000
 /** Kinds of which there is a latest value. */
 const KINDS = [KIND.trade, KIND.quote, KIND.price, KIND.status]
 
@@ -30,70 +32,107 @@ export interface LatestValues {
   read(instrument: number, kind: number, out: TickBatch, index: number): number
 }
 
-export interface RedisAgentOptions {
-  config: Config['redis']
-  /** Where Redis is now. */
-  url: () => string
-  latest: LatestValues
-  instruments: InstrumentTable
-  clock: Clock
-  log: Log
-  counters: CounterSet<CounterName<'redis'>>
-  /** Asks for a duty cycle. */
-  wake: () => void
+/** What tells that the table has changed (src/aggregate/change-notice.ts). */
+export interface LatestNotice {
+  /** A change from here on is told. */
+  arm(): void
+  readonly isTaken: boolean
 }
+
+export interface RedisAgentOptions {
+  readonly config: Config['redis']
+  /** Where Redis is now. */
+  readonly target: () => RedisTarget
+  readonly latest: LatestValues
+  readonly notice: LatestNotice
+  readonly instruments: InstrumentTable
+  readonly clock: Clock
+  readonly log: Log
+  readonly counters: CounterSet<CounterName<'redis'>>
+  readonly board: BreakerBoard
+  /** Asks for a duty cycle. */
+  readonly wake: () => void
+  /** Opens the way to Redis; a simulation has its own. */
+  readonly open?: (options: RedisWriterOptions) => Promise<LatestWriter>
+  /** Numbers in [0, 1), for the jitter of waits. */
+  readonly random?: () => number
+}
+
+/** The writer, as this agent uses it. */
+export type LatestWriter = Pick<RedisWriter, keyof RedisWriter>
 
 export class RedisAgent implements Agent {
   readonly roleName = 'redis'
   readonly #options: RedisAgentOptions
-  readonly #backoff: Backoff
+  readonly #breaker: Breaker
   /** Versions as last written, or being written: (instrument - 1) x KINDS.length + kind's rank. */
   readonly #versions: Int32Array
   readonly #scratch = new TickBatch(1)
-  #writer: RedisWriter | undefined
+  #writer: LatestWriter | undefined
   #isOpening = false
-  #isFlushing = false
+  /** A flush or a check is under way. */
+  #isAsking = false
   #isDraining = false
   #isClosed = false
   #flushedMs = Number.NEGATIVE_INFINITY
+  #checkedMs = Number.NEGATIVE_INFINITY
+  /** Since when Redis owes an answer; and the bytes it had sent by then. */
+  #progressMs = 0
+  #progressBytes = 0
+  /** The table is to be looked at, whatever the notice says. */
+  #mustScan = true
   /** Where the next scan begins: it was cut off here, as the pipeline was full. */
   #scanFrom = 0
   #saidError = ''
   #lastError: TickdError | undefined
 
   constructor(options: RedisAgentOptions) {
+    const { clock, board, random, instruments } = options
     this.#options = options
-    this.#backoff = new Backoff(options.clock)
-    this.#versions = new Int32Array(options.instruments.capacity * KINDS.length)
+    this.#breaker = new Breaker({
+      name: this.roleName,
+      clock,
+      board,
+      ...(random === undefined ? {} : { random }),
+    })
+    this.#versions = new Int32Array(instruments.capacity * KINDS.length)
   }
 
+  /** A Redis that is away does not hold the start up where the daemon may start without it. */
   async onStart(): Promise<void> {
-    await this.#open()
+    const opening = this.#tryOpen()
+    if (!this.#options.config.start_without) await opening
   }
 
   doWork(): number {
-    const { clock, config } = this.#options
-    if (this.#writer === undefined) {
-      if (!this.#isOpening && this.#backoff.isOver()) void this.#open()
+    const nowMs = this.#options.clock.monoMs()
+    const writer = this.#writer
+    if (writer === undefined) {
+      if (!this.#isOpening) void this.#tryOpen()
       return 0
     }
-    const sinceFlushMs = clock.monoMs() - this.#flushedMs
-    if (this.#isFlushing) {
-      if (sinceFlushMs > STORE_STALL_MS_MAX) this.#fail(stalled())
+    if (this.#isAsking) {
+      this.#watch(writer, nowMs)
       return 0
     }
-    if (sinceFlushMs < config.flush_ms && this.#scanFrom === 0 && !this.#isDraining) return 0
-    return this.#flush(this.#writer)
+    if (this.#isDue(nowMs)) return this.#flush(writer, nowMs)
+    if (nowMs - this.#checkedMs >= REDIS_CHECK_MS) this.#check(writer, nowMs)
+    return 0
   }
 
   idleMsMax(): number {
-    return Math.min(this.#options.config.flush_ms, IDLE_MS_MAX)
+    if (this.#writer === undefined) {
+      return this.#isOpening ? IDLE_MS_MAX : Math.min(this.#breaker.retryInMs, IDLE_MS_MAX)
+    }
+    if (this.#isAsking || !this.#hasNews()) return IDLE_MS_MAX
+    const sinceMs = this.#options.clock.monoMs() - this.#flushedMs
+    return Math.min(Math.max(0, this.#options.config.flush_ms - sinceMs), IDLE_MS_MAX)
   }
 
   drain(): boolean {
     this.#isDraining = true
     if (this.#writer === undefined) return !this.#isOpening
-    return !this.#isFlushing && !this.#hasChanged()
+    return !this.#isAsking && !this.#hasChanged()
   }
 
   onClose(): void {
@@ -106,16 +145,17 @@ export class RedisAgent implements Agent {
     return { connected: this.#writer !== undefined, lastError: this.#lastError }
   }
 
-  async #open(): Promise<void> {
-    const { config, log, counters } = this.#options
+  async #tryOpen(): Promise<void> {
+    if (this.#isClosed || !this.#breaker.tryNow()) return
+    const { config, log, counters, open = RedisWriter.open } = this.#options
     this.#isOpening = true
-    let writer: RedisWriter | undefined
+    let writer: LatestWriter | undefined
     try {
-      writer = await RedisWriter.open({
-        url: this.#options.url(),
+      writer = await open({
+        target: this.#options.target(),
         prefix: config.prefix,
         streamEntriesMax: config.stream_entries_max,
-        connectTimeoutMs: CONNECT_MS_MAX,
+        timeoutMs: config.timeout_ms,
         onLost: () => {
           if (writer !== undefined && writer === this.#writer) this.#fail(lost())
         },
@@ -124,8 +164,9 @@ export class RedisAgent implements Agent {
       // Nothing is known of what this Redis holds: every value is new to it.
       this.#versions.fill(0)
       this.#scanFrom = 0
+      this.#mustScan = true
       this.#writer = writer
-      this.#lastError = undefined
+      this.#checkedMs = this.#options.clock.monoMs()
       counters.set('connected', 1)
       log.info({}, 'Redis connected')
     } catch (thrown) {
@@ -136,45 +177,99 @@ export class RedisAgent implements Agent {
     }
   }
 
+  /** Something in the table may not have been written. */
+  #hasNews(): boolean {
+    return this.#mustScan || this.#scanFrom > 0 || this.#options.notice.isTaken
+  }
+
+  #isDue(nowMs: number): boolean {
+    if (this.#isDraining || this.#scanFrom > 0) return true
+    return this.#hasNews() && nowMs - this.#flushedMs >= this.#options.config.flush_ms
+  }
+
   /** Sends the values that changed. Returns how many. */
-  #flush(writer: RedisWriter): number {
-    const { instruments, clock, counters } = this.#options
-    this.#flushedMs = clock.monoMs()
+  #flush(writer: LatestWriter, nowMs: number): number {
+    const { instruments, notice, counters } = this.#options
+    this.#flushedMs = nowMs
+    this.#mustScan = false
+    // Before the look at the table: what changes after it is told.
+    notice.arm()
     const count = instruments.count
     writer.addInstruments(count, (id) => instruments.get(id))
     this.#scan(writer, count * KINDS.length)
     const { values, streamEntries } = writer
-    if (values === 0) return 0
-    this.#isFlushing = true
-    writer.flush().then(
-      () => {
-        if (writer !== this.#writer) return
-        this.#isFlushing = false
-        this.#backoff.reset()
-        this.#saidError = ''
-        counters.add('flushes')
-        counters.add('keys', values)
-        counters.add('stream_entries', streamEntries)
-        this.#options.wake()
-      },
-      (thrown) => {
-        if (writer === this.#writer) this.#fail(thrown)
-      },
-    )
+    if (values === 0) {
+      this.#onAnswered()
+      return 0
+    }
+    this.#ask(writer, writer.flush(), () => {
+      counters.add('flushes')
+      counters.add('keys', values)
+      counters.add('stream_entries', streamEntries)
+    })
     return values
   }
 
-  #scan(writer: RedisWriter, slotCount: number): void {
+  #check(writer: LatestWriter, nowMs: number): void {
+    this.#checkedMs = nowMs
+    this.#ask(writer, writer.check(), () => {})
+  }
+
+  #ask(writer: LatestWriter, answer: Promise<void>, onAnswer: () => void): void {
+    this.#isAsking = true
+    this.#progressMs = this.#options.clock.monoMs()
+    this.#progressBytes = writer.bytesRead
+    answer.then(
+      () => {
+        if (writer !== this.#writer) return
+        this.#isAsking = false
+        onAnswer()
+        this.#onAnswered()
+        if (writer.hasMoved) this.#forgetMoved(writer)
+        this.#options.wake()
+      },
+      (thrown) => {
+        // Of a writer that was given up, this is only the echo.
+        if (writer === this.#writer) this.#fail(thrown)
+      },
+    )
+  }
+
+  #onAnswered(): void {
+    this.#breaker.succeeded()
+    this.#saidError = ''
+    this.#lastError = undefined
+  }
+
+  /** A Redis that is slow is waited for; one that says nothing at all is given up. */
+  #watch(writer: LatestWriter, nowMs: number): void {
+    const { timeout_ms: timeoutMs } = this.#options.config
+    const bytes = writer.bytesRead
+    if (bytes !== this.#progressBytes) {
+      this.#progressBytes = bytes
+      this.#progressMs = nowMs
+    } else if (nowMs - this.#progressMs > timeoutMs) {
+      this.#fail(stalled(timeoutMs), true)
+    }
+  }
+
+  #scan(writer: LatestWriter, slotCount: number): void {
     const { latest, instruments } = this.#options
+    // The probe of a Redis that has failed is one value, not ten thousand.
+    const valuesMax = this.#breaker.state === 'half-open' ? 1 : REDIS_PIPELINE_VALUES_MAX
     let slot = this.#scanFrom
-    for (; slot < slotCount && writer.values < REDIS_PIPELINE_VALUES_MAX; slot++) {
+    for (; slot < slotCount && writer.values < valuesMax; slot++) {
       const id = Math.floor(slot / KINDS.length) + 1
       const kind = KINDS[slot % KINDS.length] as number
       const version = latest.version(id, kind)
       if (version === this.#versions[slot]) continue
       // The copy may be newer than the version: then it is written once more next time.
       const seq = latest.read(id, kind, this.#scratch, 0)
-      if (seq < 0) continue
+      if (seq < 0) {
+        // Its writer stopped in the midst of it: look again, as no notice need come.
+        this.#mustScan = true
+        continue
+      }
       this.#versions[slot] = version
       writer.addValue(instruments.get(id) as Instrument, this.#scratch, 0, seq)
     }
@@ -194,8 +289,21 @@ export class RedisAgent implements Agent {
     return false
   }
 
-  /** Gives the connection up; the next one writes everything. */
-  #fail(thrown: unknown): void {
+  /** Keys that have another master are new to it. */
+  #forgetMoved(writer: LatestWriter): void {
+    const { instruments } = this.#options
+    for (let id = 1; id <= instruments.count; id++) {
+      const instrument = instruments.get(id)
+      if (instrument === undefined || !writer.isMoved(instrument)) continue
+      this.#versions.fill(0, (id - 1) * KINDS.length, id * KINDS.length)
+    }
+    writer.forgetMoved()
+    this.#scanFrom = 0
+    this.#mustScan = true
+  }
+
+  /** Gives the connection up; the next one writes everything. `opens`: as of the breaker. */
+  #fail(thrown: unknown, opens = false): void {
     const { counters, log } = this.#options
     const error =
       thrown instanceof TickdError
@@ -207,7 +315,7 @@ export class RedisAgent implements Agent {
     this.#release()
     if (this.#isClosed) return
     counters.add('failures')
-    const retryMs = Math.round(this.#backoff.next())
+    const retryMs = Math.round(this.#breaker.failed(error.message, opens || !error.canRetry))
     const fields = { code: error.code, retryMs, error: error.message }
     // The same trouble again is worth a line only to those who look for it.
     if (isRepeat) log.debug(fields, 'Redis still fails')
@@ -217,7 +325,7 @@ export class RedisAgent implements Agent {
   #release(): void {
     const writer = this.#writer
     this.#writer = undefined
-    this.#isFlushing = false
+    this.#isAsking = false
     writer?.close()
     this.#options.counters.set('connected', 0)
   }
@@ -227,10 +335,10 @@ function lost(): TickdError {
   return new TickdError('REDIS_UNREACHABLE', 'the connection to Redis was lost', { canRetry: true })
 }
 
-function stalled(): TickdError {
+function stalled(timeoutMs: number): TickdError {
   return new TickdError(
     'REDIS_UNREACHABLE',
-    `Redis did not answer for ${STORE_STALL_MS_MAX / 1000} s; connecting anew`,
+    `Redis said nothing for ${timeoutMs} ms (redis.timeout_ms); connecting anew`,
     { canRetry: true },
   )
 }

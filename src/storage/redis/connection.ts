@@ -1,23 +1,32 @@
-// One connection to Redis that never reconnects by itself: its owner decides when to try again.
+// One connection to a Redis server that never reconnects, queues or resends by itself: its owner
+// decides when to try again, and nothing waits in memory meanwhile.
 
 import { Redis } from 'ioredis'
-import { errorText, TickdError } from '../../errors.ts'
-import { type ClientOptions, connectionOptions, withoutPassword } from './config.ts'
-
-/** First words of the replies by which a server says no to us. */
-const REFUSED = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid password|AUTH|Client sent AUTH|DB index))/i
+import type { ClientOptions } from './config.ts'
+import { explain } from './replies.ts'
 
 /** A server that does not answer a goodbye is not waited for. */
 const DISCONNECT_MS = 100
 
+export interface ConnectOptions {
+  readonly options: ClientOptions
+  /** Without passwords, for messages. */
+  readonly where: string
+  /** Of the whole: name, connection, greeting. */
+  readonly timeoutMs: number
+  /** The connection has ended, after it was given out. */
+  readonly onLost?: () => void
+}
+
 /** Throws TickdError REDIS_UNREACHABLE or REDIS_REFUSED. */
-export async function connect(
-  url: string,
-  timeoutMs: number,
-  onLost: () => void = () => {},
-): Promise<Redis> {
-  const options: ClientOptions = {
-    ...connectionOptions(url),
+export async function connect({
+  options,
+  where,
+  timeoutMs,
+  onLost = () => {},
+}: ConnectOptions): Promise<Redis> {
+  const redis = new Redis({
+    ...options,
     // RESP2: what every server since Redis 2 speaks, and all that is needed.
     protocol: 2,
     connectionName: 'tickd',
@@ -29,8 +38,7 @@ export async function connect(
     connectTimeout: timeoutMs,
     disconnectTimeout: DISCONNECT_MS,
     retryStrategy: () => null,
-  }
-  const redis = new Redis(options)
+  })
   // The reason comes here; the rejection of connect() says only that the connection is closed.
   let reason: unknown
   redis.on('error', (error) => {
@@ -48,40 +56,8 @@ export async function connect(
     return redis
   } catch (thrown) {
     redis.disconnect()
-    throw explain(reason ?? thrown, url)
+    throw explain(reason ?? thrown, where)
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Connects once. Returns the server's version, or throws as `connect` does. */
-export async function checkRedis(url: string, timeoutMs = 10_000): Promise<string> {
-  const redis = await connect(url, timeoutMs)
-  try {
-    const info = await redis.info('server')
-    return /redis_version:(\S+)/.exec(info)?.[1] ?? 'unknown'
-  } catch (thrown) {
-    throw explain(thrown, url)
-  } finally {
-    redis.disconnect()
-  }
-}
-
-/** What went wrong as a TickdError: one line, where, and what to do; never the password. */
-export function explain(thrown: unknown, url: string): TickdError {
-  if (thrown instanceof TickdError) return thrown
-  const where = `Redis at ${withoutPassword(url)}`
-  const said = errorText(thrown instanceof AggregateError ? thrown.errors[0] : thrown)
-  if (REFUSED.test(said)) {
-    return new TickdError(
-      'REDIS_REFUSED',
-      `${where} refused: ${said}; check the password (redis.password_file), user and database`,
-      { cause: thrown },
-    )
-  }
-  return new TickdError(
-    'REDIS_UNREACHABLE',
-    `${where} does not answer: ${said}; check that it runs, and redis.url`,
-    { canRetry: true, cause: thrown },
-  )
 }

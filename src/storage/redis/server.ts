@@ -3,15 +3,13 @@
 import type { Config } from '../../config/schema.ts'
 import { TickdError } from '../../errors.ts'
 import type { Log } from '../../ops/log.ts'
-import { cliArguments, externalUrl, withoutPassword } from './config.ts'
-import { checkRedis } from './connection.ts'
+import { cliArguments, externalTarget, type RedisTarget, urlTarget } from './config.ts'
 import { EmbeddedRedis, findRedisBinary } from './embedded.ts'
+import { RedisNodes } from './nodes.ts'
 
 export interface RedisServer {
   /** To connect to; may hold a password. */
-  readonly url: string
-  /** To show. */
-  readonly printUrl: string
+  readonly target: RedisTarget
   /** What follows `redis-cli` to reach it from this machine. */
   readonly cliArguments: string
   stop(): Promise<void>
@@ -38,14 +36,34 @@ export async function startRedis(
     )
   }
   const server = await EmbeddedRedis.start({ directory, binary, log })
-  const { url } = server
-  return { url, printUrl: url, cliArguments: cliArguments(url), stop: () => server.stop() }
+  const target = urlTarget(server.url)
+  return { target, cliArguments: cliArguments(target), stop: () => server.stop() }
 }
 
+/** Connects once. Returns the server's version; throws REDIS_UNREACHABLE or REDIS_REFUSED. */
+export async function checkRedis(target: RedisTarget, timeoutMs: number): Promise<string> {
+  const nodes = await RedisNodes.open({ target, timeoutMs, onLost: () => {} })
+  const timer = setTimeout(() => nodes.close(), timeoutMs)
+  try {
+    return await nodes.version()
+  } finally {
+    clearTimeout(timer)
+    nodes.close()
+  }
+}
+
+/** What it refuses is for somebody to mend before a start; that it is away may be no reason. */
 async function useExternal(config: Config['redis'], log: Log): Promise<RedisServer> {
-  const url = externalUrl(config)
-  const version = await checkRedis(url)
-  const printUrl = withoutPassword(url)
-  log.info({ version, url: printUrl }, 'Redis answers')
-  return { url, printUrl, cliArguments: cliArguments(url), stop: async () => {} }
+  const target = externalTarget(config)
+  const server = { target, cliArguments: cliArguments(target), stop: async () => {} }
+  try {
+    const version = await checkRedis(target, config.timeout_ms)
+    log.info({ version, redis: target.show }, 'Redis answers')
+  } catch (thrown) {
+    const mayWait = config.start_without && thrown instanceof TickdError && thrown.canRetry
+    if (!mayWait) throw thrown
+    const { code, message } = thrown
+    log.warn({ code, error: message }, 'starting without Redis, which does not answer')
+  }
+  return server
 }
