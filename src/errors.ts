@@ -21,6 +21,7 @@ export const ERROR_CODES = [
   'REDIS_UNREACHABLE', // no Redis answers at the configured address
   'REDIS_REFUSED', // Redis answered and refused (password, rights)
   'JOURNAL_CORRUPT', // a checksum, header or order in the journal is wrong
+  'JOURNAL_FULL', // the journal has reached its budget of the disk: ingest is held back
   'JOURNAL_IO', // reading or writing the journal failed; never retried as if nothing happened
   'CAPTURE_INVALID', // a capture file is not in the format that was named
   'AGENT_FAILED', // an agent crashed more often than the supervisor tolerates

@@ -144,6 +144,24 @@ const journal = z
     retain_bytes: int(MIB, 2 ** 50)
       .default(20 * 1024 * MIB)
       .describe('Remove older segments, once stored, beyond this size.'),
+    bytes_max: int(MIB, 2 ** 50)
+      .default(200 * 1024 * MIB)
+      .describe(
+        'Most bytes of a shard’s segments, stored or not: then ingest is held back. ' +
+          'At least retain_bytes and three times segment_bytes.',
+      ),
+    free_bytes_min: int(0, 2 ** 50)
+      .default(256 * MIB)
+      .describe('Hold ingest back while the file system has less room than this. 0 = never.'),
+  })
+  .refine(({ retain_bytes, bytes_max }) => bytes_max >= retain_bytes, {
+    path: ['bytes_max'],
+    error: 'must be at least retain_bytes: retention would never get its turn',
+  })
+  // The open segment and the newest closed one always stay.
+  .refine(({ segment_bytes, bytes_max }) => bytes_max >= 3 * segment_bytes, {
+    path: ['bytes_max'],
+    error: 'must be at least three times segment_bytes: two segments are always kept',
   })
   .prefault({})
 

@@ -7,15 +7,17 @@
 // wrong before (a failed fsync, a crash of this agent), they are still there: a new agent cuts the
 // journal back to `durable` and appends them again, so none is lost and none is there twice.
 //
-// A full disk is not a crash: the agent holds (the ring fills, decode and the sources are held
-// back), says so, and tries again until there is room.
+// A disk that refuses (full, read-only, over the journal's budget) is not a crash: the agent holds
+// (the ring fills, decode and the sources are held back), says so, and tries again until there is
+// room. A disk that fails (EIO) is: this agent ends, and the next one goes on in a new segment.
 
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
-import { assert, errorText, TickdError } from '../errors.ts'
+import { assert, TickdError } from '../errors.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import { MARK_BYTES } from '../ring/batch-mark.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
@@ -24,7 +26,9 @@ import type { TickRingConsumer } from '../ring/tick-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, realDisk } from './disk.ts'
+import { DiskBudget } from './disk-budget.ts'
 import { blockBytes } from './headers.ts'
+import { Hold } from './hold.ts'
 import type { JournalIdentity } from './identity.ts'
 import { MarkQueue } from './mark-queue.ts'
 import { recoverJournal } from './recovery.ts'
@@ -36,9 +40,6 @@ import { JournalWriter } from './writer.ts'
 const DUTY_TICKS_MAX = 4 * JOURNAL_BLOCK_TICKS_MAX
 /** Between looks for segments that may go; one is removed at each. */
 const RETENTION_EVERY_MS = 1000
-/** A full disk is tried again, and said again, this often. */
-const HOLD_RETRY_MS = 250
-const HOLD_LOG_MS = 10_000
 const NO_MARKS = new Uint8Array(0)
 
 export interface JournalAgentOptions {
@@ -61,6 +62,7 @@ export interface JournalAgentOptions {
   clock: Clock
   log: Log
   counters: CounterSet<CounterName<'journal'>>
+  raise?: ((report: IncidentReport) => void) | undefined
   /** The file systems of this machine if not given. */
   disk?: Disk | undefined
 }
@@ -72,15 +74,15 @@ export class JournalAgent implements Agent {
   /** Unsynced bytes that call for an fsync. */
   readonly #syncBytes: number
   readonly #marks: MarkQueue | undefined
+  /** undefined while the disk refuses to open one. */
   #writer: JournalWriter | undefined
   /** Closed segments, ascending. */
   #segments: SegmentInfo[] = []
+  #closedBytes = 0
   #firstUnsyncedMs = 0
   #retentionDueMs = 0
-  /** While the disk is full: since when, when to try again, when to say so again. */
-  #heldSinceMs: number | undefined
-  #retryDueMs = 0
-  #holdLogDueMs = 0
+  readonly #hold: Hold
+  readonly #budget: DiskBudget
   #isDrained = false
 
   constructor(options: JournalAgentOptions) {
@@ -90,41 +92,31 @@ export class JournalAgent implements Agent {
     this.#marks = options.marks === undefined ? undefined : new MarkQueue(options.marks)
     // Half the ring: the producer fills one half while the other is being fsynced.
     const ringBytes = options.ring.capacity * TICK_BYTES
-    this.#syncBytes = Math.min(options.settings.sync_bytes, ringBytes / 2)
+    const { settings, directory } = options
+    this.#syncBytes = Math.min(settings.sync_bytes, ringBytes / 2)
+    this.#hold = new Hold(options)
+    this.#budget = new DiskBudget({
+      disk: this.#disk,
+      directory,
+      bytesMax: settings.bytes_max,
+      freeBytesMin: settings.free_bytes_min,
+    })
   }
 
   onStart(): void {
-    const { directory, shard, epoch, settings, ring, positions, clock, log } = this.#options
-    const { identity } = this.#options
+    const { ring, positions, clock } = this.#options
     const durable = positions.durable.load()
     // An earlier agent may have failed between storing `durable` and giving the ring back.
     assert(ring.seq <= durable, 'the ring keeps what is not durable')
     ring.advance(durable - ring.seq)
-    const resume = { endSeq: durable, epoch }
-    const { segments, truncatedBytes } = recoverJournal(directory, shard, resume, this.#disk)
-    if (truncatedBytes > 0) {
-      log.warn({ truncatedBytes, nextSeq: durable }, 'cut back to what was durable')
-    }
-    positions.written.store(durable)
-    this.#segments = segments
-    this.#writer = new JournalWriter({
-      directory,
-      shard,
-      epoch,
-      ...(identity === undefined ? {} : { identity }),
-      nextSeq: durable,
-      segmentBytes: settings.segment_bytes,
-      clock,
-      onSealed: (segment) => this.#segments.push(segment),
-      disk: this.#disk,
-    })
-    this.#countSegments()
+    this.#open(clock.monoMs())
   }
 
   doWork(): number {
     const nowMs = this.#options.clock.monoMs()
+    if (this.#writer === undefined && !(this.#hold.mayTry(nowMs) && this.#open(nowMs))) return 0
     const appended = this.#append(nowMs)
-    const synced = this.#isSyncDue(nowMs) ? this.#sync() : 0
+    const synced = this.#isSyncDue(nowMs) ? this.#sync(nowMs) : 0
     if (nowMs >= this.#retentionDueMs) this.#retain(nowMs)
     return appended + synced
   }
@@ -137,8 +129,8 @@ export class JournalAgent implements Agent {
   }
 
   drain(): boolean {
-    this.#sync()
-    this.#isDrained = this.#options.ring.available() === 0
+    if (this.#writer !== undefined) this.#sync(this.#options.clock.monoMs())
+    this.#isDrained = this.#writer !== undefined && this.#options.ring.available() === 0
     return this.#isDrained
   }
 
@@ -148,30 +140,74 @@ export class JournalAgent implements Agent {
     this.#writer = undefined
   }
 
+  /** Makes a writer that goes on behind what is durable. False: the disk refuses for now. */
+  #open(nowMs: number): boolean {
+    const { directory, shard, epoch, identity, settings, positions, clock, log } = this.#options
+    const durable = positions.durable.load()
+    try {
+      const resume = { endSeq: durable, epoch }
+      const { segments, truncatedBytes } = recoverJournal(directory, shard, resume, this.#disk)
+      if (truncatedBytes > 0) {
+        log.warn({ truncatedBytes, nextSeq: durable }, 'cut back to what was durable')
+      }
+      this.#segments = segments
+    } catch (thrown) {
+      this.#refused(thrown, nowMs)
+      return false
+    }
+    positions.written.store(durable)
+    this.#closedBytes = this.#segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    this.#writer = new JournalWriter({
+      directory,
+      shard,
+      epoch,
+      ...(identity === undefined ? {} : { identity }),
+      nextSeq: durable,
+      segmentBytes: settings.segment_bytes,
+      clock,
+      onSealed: (segment) => {
+        this.#segments.push(segment)
+        this.#closedBytes += segment.sizeBytes
+      },
+      disk: this.#disk,
+    })
+    this.#countSegments()
+    return true
+  }
+
   /** Appends what the ring has, up to a bound. Returns the count of records. */
   #append(nowMs: number): number {
-    if (nowMs < this.#retryDueMs) return 0
-    const { ring, settings, positions } = this.#options
+    if (!this.#hold.mayTry(nowMs)) return 0
+    const { ring, positions } = this.#options
     const writer = this.#writer as JournalWriter
     const available = ring.seq + ring.available() - writer.nextSeq
     const wanted = Math.min(available, DUTY_TICKS_MAX)
-    if (wanted === 0) return 0
-    if (writer.unsyncedBytes === 0) this.#firstUnsyncedMs = nowMs
+    const usedBytes = this.#closedBytes + writer.openBytes
+    const refusal = this.#budget.refusal(usedBytes, wanted * TICK_BYTES, nowMs)
+    if (refusal !== undefined) {
+      this.#hold.hold(refusal, nowMs)
+      return 0
+    }
+    if (wanted > 0 && writer.unsyncedBytes === 0) this.#firstUnsyncedMs = nowMs
     const beganSeq = writer.nextSeq
     try {
-      while (writer.nextSeq < beganSeq + wanted) {
-        const slot = (ring.offset() / TICK_BYTES + writer.nextSeq - ring.seq) % ring.capacity
-        const rest = beganSeq + wanted - writer.nextSeq
-        const count = Math.min(rest, settings.block_ticks, ring.capacity - slot)
-        this.#appendBlock(slot, count)
-      }
-      if (this.#heldSinceMs !== undefined) this.#release(nowMs)
+      this.#appendBlocks(writer, beganSeq + wanted)
+      this.#hold.release(nowMs)
     } catch (thrown) {
-      if (!(thrown instanceof TickdError && thrown.canRetry)) throw thrown
-      this.#hold(thrown, nowMs)
+      this.#refused(thrown, nowMs)
     }
     positions.written.store(writer.nextSeq)
     return writer.nextSeq - beganSeq
+  }
+
+  #appendBlocks(writer: JournalWriter, endSeq: number): void {
+    const { ring, settings } = this.#options
+    while (writer.nextSeq < endSeq) {
+      const slot = (ring.offset() / TICK_BYTES + writer.nextSeq - ring.seq) % ring.capacity
+      const rest = endSeq - writer.nextSeq
+      const count = Math.min(rest, settings.block_ticks, ring.capacity - slot)
+      this.#appendBlock(slot, count)
+    }
   }
 
   /** Appends `count` records from `slot` of the ring on: fewer or more, so that no batch is cut. */
@@ -194,7 +230,8 @@ export class JournalAgent implements Agent {
   }
 
   #isSyncDue(nowMs: number): boolean {
-    const { unsyncedBytes, durableSeq } = this.#writer as JournalWriter
+    if (this.#writer === undefined) return false
+    const { unsyncedBytes, durableSeq } = this.#writer
     // Rolling to a new segment syncs too: then there is only the news to spread.
     if (unsyncedBytes === 0) return durableSeq > this.#options.ring.seq
     if (unsyncedBytes >= this.#syncBytes) return true
@@ -202,71 +239,73 @@ export class JournalAgent implements Agent {
   }
 
   /** fsync, then tell everybody. Returns the count of records that became durable. */
-  #sync(): number {
-    const { ring, positions, bells, clock, counters } = this.#options
+  #sync(nowMs: number): number {
+    const { clock, counters } = this.#options
     const writer = this.#writer as JournalWriter
     const beganMs = clock.monoMs()
     if (writer.unsyncedBytes > 0) {
-      writer.sync()
+      try {
+        writer.sync()
+      } catch (thrown) {
+        counters.add('sync_failures')
+        this.#refused(thrown, nowMs)
+        return 0
+      }
       const syncUs = Math.round((clock.monoMs() - beganMs) * 1000)
       counters.add('syncs')
       counters.set('sync_us_max', Math.max(counters.get('sync_us_max'), syncUs))
     }
-    const count = writer.durableSeq - ring.seq
+    return this.#spread(writer.durableSeq)
+  }
+
+  /** Tells everybody what is durable. Returns the count of records that are so now. */
+  #spread(durableSeq: number): number {
+    const { ring, positions, bells } = this.#options
+    const count = durableSeq - ring.seq
     if (count === 0) return 0
     // Journal before acknowledge: nobody learns of a record's position before its fsync returned.
-    positions.durable.store(writer.durableSeq)
+    positions.durable.store(durableSeq)
     ring.advance(count)
-    this.#marks?.release(writer.durableSeq)
+    this.#marks?.release(durableSeq)
     for (const bell of bells) bell.ring()
     return count
+  }
+
+  /** Holds where the disk refuses for now; what else was thrown ends this agent. */
+  #refused(thrown: unknown, nowMs: number): void {
+    if (!(thrown instanceof TickdError && thrown.canRetry)) throw thrown
+    this.#hold.hold(thrown, nowMs)
+    if (this.#writer?.isBroken !== true) return
+    // Rolling may have made records durable before it broke: they are not appended again.
+    const { durableSeq } = this.#writer
+    this.#writer.abandon()
+    this.#writer = undefined
+    this.#spread(durableSeq)
+    this.#marks?.rewind()
   }
 
   /** Removes at most one segment that nobody needs. */
   #retain(nowMs: number): void {
     const { directory, settings, positions, storedSeq, clock, counters, log } = this.#options
+    if (this.#writer === undefined) return
     this.#retentionDueMs = nowMs + RETENTION_EVERY_MS
     clock.read()
     const count = removableCount(this.#segments, {
       storedSeq: storedSeq(),
       retainMs: settings.retain_ms,
-      retainBytes: settings.retain_bytes,
+      // Where room is short, what is stored goes first.
+      retainBytes: this.#budget.isShort(nowMs) ? 0 : settings.retain_bytes,
       nowMs: clock.sec * 1000,
-      openBytes: (this.#writer as JournalWriter).openBytes,
+      openBytes: this.#writer.openBytes,
     })
     if (count > 0) {
       const segment = this.#segments.shift() as SegmentInfo
+      this.#closedBytes -= segment.sizeBytes
       removeOldest(directory, segment, positions.oldest, this.#disk)
       counters.add('segments_removed')
       log.debug({ firstSeq: segment.firstSeq, endSeq: segment.endSeq }, 'segment removed')
     }
     this.#countSegments()
-  }
-
-  #hold(error: TickdError, nowMs: number): void {
-    const { counters, log } = this.#options
-    this.#retryDueMs = nowMs + HOLD_RETRY_MS
-    if (this.#heldSinceMs === undefined) {
-      this.#heldSinceMs = nowMs
-      this.#holdLogDueMs = nowMs
-      counters.add('holds')
-      counters.set('holding', 1)
-    }
-    if (nowMs < this.#holdLogDueMs) return
-    this.#holdLogDueMs = nowMs + HOLD_LOG_MS
-    const heldMs = Math.round(nowMs - this.#heldSinceMs)
-    log.error(
-      { heldMs, error: errorText(error) },
-      'the journal cannot grow: ingest is held back until the disk has room',
-    )
-  }
-
-  #release(nowMs: number): void {
-    const { counters, log } = this.#options
-    const heldMs = Math.round(nowMs - (this.#heldSinceMs as number))
-    this.#heldSinceMs = undefined
-    counters.set('holding', 0)
-    log.info({ heldMs }, 'the journal goes on: the disk has room again')
   }
 
   #countBlock(count: number, markCount: number): void {
@@ -279,8 +318,9 @@ export class JournalAgent implements Agent {
   #countSegments(): void {
     const { counters } = this.#options
     const openBytes = this.#writer?.openBytes ?? 0
-    const closedBytes = this.#segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     counters.set('segments', this.#segments.length + (openBytes > 0 ? 1 : 0))
-    counters.set('segment_bytes', closedBytes + openBytes)
+    counters.set('segment_bytes', this.#closedBytes + openBytes)
+    const { freeBytes } = this.#budget
+    if (Number.isFinite(freeBytes)) counters.set('free_bytes', freeBytes)
   }
 }

@@ -68,6 +68,11 @@ export class MarkQueue {
     this.#taken = this.#passed
   }
 
+  /** What was appended and is not durable is appended again. */
+  rewind(): void {
+    this.#taken = 0
+  }
+
   /** Gives back the marks of records below `durableSeq`. */
   release(durableSeq: number): void {
     let count = 0

@@ -81,6 +81,10 @@ export const COUNTER_CATALOG = {
     segments_removed: counter('Segments removed by retention'),
     holds: counter('Times the disk refused records and ingest was held back'),
     holding: gauge('1 while the disk refuses records: ingest is held back'),
+    over_budget: gauge('1 while it does so for its budget (bytes_max, free_bytes_min)'),
+    held_seconds: counter('Time in which ingest was held back'),
+    sync_failures: counter('Failed fsyncs: what was not durable was appended again elsewhere'),
+    free_bytes: gauge('Bytes free on the file system of the journal'),
   },
   aggregate: {
     records: counter('Records applied to the latest table'),

@@ -166,6 +166,7 @@ export class AgentFactory {
       clock,
       log,
       counters: shared.counters('journal', String(shard)),
+      raise: this.options.raise,
     })
   }
 

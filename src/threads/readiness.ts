@@ -37,7 +37,7 @@ export function readiness(shared: Shared, threads: readonly ThreadPlan[]): Readi
     const holding = shared.counters('journal', String(shard)).get('holding') === 1
     dependencies[`journal-${shard}`] = {
       ready: !holding,
-      detail: holding ? 'the disk is full: ingest is held back' : `durable to ${durable}`,
+      detail: holding ? heldBack(shared, shard) : `durable to ${durable}`,
       lag: Math.max(0, written - durable),
     }
     isHeld ||= holding
@@ -81,4 +81,11 @@ function connection(shared: Shared, name: string, connected: boolean): Dependenc
     detail: connected ? 'connected' : 'not connected',
     ...report,
   }
+}
+
+function heldBack(shared: Shared, shard: number): string {
+  const isBudget = shared.counters('journal', String(shard)).get('over_budget') === 1
+  return isBudget
+    ? 'the journal has reached its budget of the disk: ingest is held back'
+    : 'the disk takes no more: ingest is held back'
 }

@@ -3,9 +3,11 @@
 import { SimulatedClock } from '../../../src/clock.ts'
 import { configSchema } from '../../../src/config/schema.ts'
 import { JournalAgent } from '../../../src/journal/agent.ts'
+import type { Disk } from '../../../src/journal/disk.ts'
 import { openJournal } from '../../../src/journal/recovery.ts'
 import { counterNames } from '../../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../../src/ops/counters.ts'
+import type { IncidentReport } from '../../../src/ops/incidents.ts'
 import type { Log } from '../../../src/ops/log.ts'
 import { GATING_SLOT, POSITION, POSITION_COUNT } from '../../../src/pipeline.ts'
 import { SharedSeq } from '../../../src/ring/shared-seq.ts'
@@ -18,7 +20,11 @@ export const RING_TICKS = 16_384
 
 export type JournalSettings = ReturnType<typeof configSchema.parse>['journal']
 
-export const defaultSettings: JournalSettings = configSchema.parse({}).journal
+/** Without a reserve: the disk that the tests run on is no concern of theirs. */
+export const defaultSettings: JournalSettings = {
+  ...configSchema.parse({}).journal,
+  free_bytes_min: 0,
+}
 
 /** What one start of the daemon has: an epoch, a ring, positions; and agents that come and go. */
 export class AgentRig {
@@ -28,16 +34,19 @@ export class AgentRig {
   readonly producer: TickRingProducer
   readonly directory: string
   readonly logged: string[] = []
+  readonly raised: IncidentReport[] = []
   storedSeq = 0
   agent: JournalAgent
   readonly #settings: JournalSettings
+  readonly #disk: Disk | undefined
   readonly #ring: SharedArrayBuffer
   readonly #positions = new SharedArrayBuffer(SharedSeq.bytes(POSITION_COUNT))
 
-  constructor(directory: string, settings: Partial<JournalSettings> = {}) {
+  constructor(directory: string, settings: Partial<JournalSettings> = {}, disk?: Disk) {
+    this.#disk = disk
     this.directory = directory
     this.#settings = { ...defaultSettings, ...settings }
-    this.opened = openJournal(directory, 0)
+    this.opened = openJournal(directory, 0, disk)
     const { nextSeq, oldestSeq } = this.opened
     this.#ring = createTickRing(RING_TICKS, nextSeq)
     this.producer = new TickRingProducer(this.#ring, nextSeq, [GATING_SLOT.journal])
@@ -84,6 +93,8 @@ export class AgentRig {
       clock: this.clock,
       log,
       counters: this.counters,
+      raise: (report) => void this.raised.push(report),
+      disk: this.#disk,
     })
     agent.onStart()
     return agent

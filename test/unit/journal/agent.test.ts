@@ -88,6 +88,7 @@ t.test(
     const rig = new AgentRig(directory, { segment_bytes: 256 * 1024, block_ticks: 700 })
     let published = 0
     for (let turn = 0; published < 60_000; turn++) {
+      if (turn > 1000) throw new Error(`stuck at ${published}: the ring is not given back`)
       if (rig.publish(1 + ((turn * 997) % 5000))) published = rig.producer.seq
       rig.agent.doWork()
       rig.clock.advance(1)
