@@ -18,6 +18,8 @@ export const RESERVED_ENV: Readonly<Record<string, string>> = Object.freeze({
   TICKD_KERNELS: 'auto, native or js: which inner loops run. auto = native where they are built.',
   TICKD_CAPTURES: 'Directory of recorded market data, for tests.',
   TICKD_HOSTILE_FRAMES: 'Frames of the decoders’ test of hostile input: more = a longer run.',
+  TICKD_TEST_FAULTS: 'Faults on demand, for tests of supervision; see src/threads/test-faults.ts.',
+  TICKD_TEST_FAULTS_ALLOWED: 'yes = TICKD_TEST_FAULTS is meant. Never set it on a machine of use.',
   TICKD_HOSTILE_LINES: 'Lines of the daemon’s test of hostile input: more = a longer run.',
 })
 

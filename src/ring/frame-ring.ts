@@ -38,6 +38,12 @@ export const FRAME_FLAG = Object.freeze({
   WANT_RECEIPT: 1,
   /** From a capture: records get FLAG.REPLAYED. */
   REPLAYED: 2,
+  /** Of a batch with an id: the payload begins with its prefix. Goes with WANT_RECEIPT. */
+  MARKED: 4,
+  /** A dead letter that is driven again: its source has not sent it now, and is not told of it. */
+  LETTER: 8,
+  /** Records were accepted before and refused by a store: no repeats of themselves. */
+  ADMIT_REPEATS: 16,
 })
 
 class FrameRing {
@@ -215,6 +221,19 @@ export class FrameRingConsumer extends FrameRing {
     this.#size = 0
   }
 
+  /** Position of the first frame that is not kept. */
+  get keptPosition(): number {
+    return this.#position
+  }
+
+  /** Gives back the frames before `position`, which a predecessor kept and had done with. */
+  passOver(position: number): void {
+    if (((position - this.#position) | 0) <= 0) return
+    this.#position = position
+    this.#size = 0
+    this.releaseKept()
+  }
+
   /** Gives the bytes of all kept frames back to the producer. */
   releaseKept(): void {
     // After our last read of the frames: pairs with the load in #hasRoom().
@@ -259,6 +278,13 @@ export class FrameRingConsumer extends FrameRing {
     // As above.
     Atomics.store(words, FRAME_WORD.attemptCount, count)
     return count
+  }
+
+  /** The work on all frames begun so far went well: what comes next is no fault of theirs. */
+  endAttempts(): void {
+    this.#begunCount = 0
+    // As in beginAttempt().
+    Atomics.store(this.words, FRAME_WORD.attemptCount, 0)
   }
 
   /** Forgets the suspect once it lies behind us: its position will come again. */

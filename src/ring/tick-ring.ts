@@ -62,6 +62,11 @@ export class TickRingProducer extends TickRing {
     this.#limitSeen = this.#slowest()
   }
 
+  /** Position of the next record. */
+  get position(): number {
+    return this.#position
+  }
+
   /** Records that can be published now without overrunning a gating consumer. */
   available(): number {
     this.#limitSeen = this.#slowest()
@@ -246,5 +251,26 @@ export class TickRingLapper extends TickRing {
     if (first < count) {
       out.bytes.set(this.bytes.subarray(0, (count - first) * TICK_BYTES), first * TICK_BYTES)
     }
+  }
+}
+
+/** Knows how far the ring is published, reads no record, and is seen by nobody. */
+export class TickRingObserver extends TickRing {
+  #seq: number
+  #position: number
+
+  /** `firstSeq` as for TickRingConsumer; then ask at least every 2^31 records. */
+  constructor(memory: SharedArrayBuffer, firstSeq: number) {
+    super(memory)
+    this.#seq = firstSeq
+    this.#position = (firstSeq % 2 ** 32) | 0
+  }
+
+  /** Sequence of the next record to be published. */
+  publishedSeq(): number {
+    const position = this.published()
+    this.#seq += (position - this.#position) | 0
+    this.#position = position
+    return this.#seq
   }
 }

@@ -1,7 +1,8 @@
 // What the supervisor tells an agent's runner, and what the runner tells back: shared words.
 //
-// One line of 128 bytes an agent. `command` is written by the supervisor only; the others by the
-// agent's runner only.
+// One line of 128 bytes an agent, and one a thread (of which only the heartbeat is used). `command`
+// is written by the supervisor only; the others by the agent's runner only, and by the supervisor
+// once that thread has ended.
 //
 //   command  IDLE → RUN → DRAIN → CLOSE
 //   state    NEW → STARTING → RUNNING → DRAINED → CLOSED, or FAILED for good
@@ -36,8 +37,13 @@ export class Lifecycle {
     assert(this.#at < this.#words.length, 'the lifecycle line lies within its memory')
   }
 
-  static bytes(agentCount: number): number {
-    return agentCount * CACHE_ISOLATION_BYTES
+  static bytes(lineCount: number): number {
+    return lineCount * CACHE_ISOLATION_BYTES
+  }
+
+  /** The line of a thread: they stand behind those of the agents. */
+  static ofThread(memory: SharedArrayBuffer, thread: { readonly line: number }): Lifecycle {
+    return new Lifecycle(memory, thread.line)
   }
 
   get command(): number {
@@ -62,16 +68,30 @@ export class Lifecycle {
     Atomics.notify(this.#words, this.#at + WORD.state)
   }
 
+  /** Odd while the agent is being called: a thread that stands still stands in this one. */
   get heartbeat(): number {
     // Compared with an earlier value only; a stale one is a beat late.
     return Atomics.load(this.#words, this.#at + WORD.heartbeat)
   }
 
-  /** One more duty cycle. */
-  beat(): void {
+  /** The agent is about to be called. */
+  enter(): void {
     const at = this.#at + WORD.heartbeat
-    // A single writer and a reader that tolerates any lag: a plain add, no atomics on each cycle.
+    // A single writer and a reader that tolerates any lag: plain stores, no atomics on each cycle.
+    // One whose predecessor ended within a call finds the word odd.
+    this.#words[at] = ((this.#words[at] as number) + 1) | 1 | 0
+  }
+
+  /** The call has returned. */
+  leave(): void {
+    const at = this.#at + WORD.heartbeat
+    // As above.
     this.#words[at] = ((this.#words[at] as number) + 1) | 0
+  }
+
+  /** The thread has ended: whoever was being called no longer is. */
+  leaveFor(): void {
+    if ((this.heartbeat & 1) === 1) this.leave()
   }
 
   get restarts(): number {

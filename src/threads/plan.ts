@@ -17,10 +17,17 @@ export interface ThreadPlan {
   readonly name: string
   /** Slot of its doorbell. */
   readonly bell: number
+  /** Slot of its line in the lifecycle memory, behind those of the agents. */
+  readonly line: number
+  /** Its name as the holder of a lock in shared memory: above 0, unique; main is 1. */
+  readonly owner: number
   /** True when no agent of it owns an event loop: it may sleep on its doorbell. */
   readonly blocking: boolean
   readonly agents: readonly AgentPlan[]
 }
+
+/** Main's name as the holder of a lock. */
+export const MAIN_OWNER = 1
 
 /** Which stages have no agent under this configuration. */
 export interface StagesOff {
@@ -34,7 +41,15 @@ export function planThreads(config: Config, cores: number, off: StagesOff): Thre
   const threads: ThreadPlan[] = []
   for (const [name, members] of group(config, cores, agents)) {
     const blocking = members.every((agent) => stageOf(agent.stage).waits === 'blocking')
-    threads.push({ name, bell: threads.length, blocking, agents: members })
+    const bell = threads.length
+    threads.push({
+      name,
+      bell,
+      line: agents.length + bell,
+      owner: MAIN_OWNER + 1 + bell,
+      blocking,
+      agents: members,
+    })
   }
   return threads
 }

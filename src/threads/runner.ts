@@ -53,6 +53,8 @@ export interface RunnerOptions {
   readonly log: Log
   readonly bell: Doorbell
   readonly blocking: boolean
+  /** The thread's own line: it beats with each turn of the loop. */
+  readonly pulse?: Lifecycle | undefined
   /** A failed first start: the supervisor reports it and stops the daemon. */
   readonly onStartFailure: (roleName: string, error: unknown) => void
 }
@@ -88,7 +90,12 @@ export class Runner {
   /** One pass over all agents. Returns the work done. */
   turn(): number {
     let work = 0
-    for (const seat of this.#seats) work += this.#seatTurn(seat)
+    for (const seat of this.#seats) {
+      if (seat.busy) continue
+      seat.lifecycle.enter()
+      work += this.#seatTurn(seat)
+      seat.lifecycle.leave()
+    }
     return work
   }
 
@@ -116,6 +123,7 @@ export class Runner {
   async #loop(meter: ThreadMeter | undefined): Promise<void> {
     const { bell, blocking, clock } = this.#options
     while (!this.finished) {
+      this.#options.pulse?.leave()
       meter?.turn(clock.monoMs())
       if (this.turn() > 0) {
         if (!blocking) await nextTurn()
@@ -140,7 +148,6 @@ export class Runner {
   }
 
   #seatTurn(seat: Seat): number {
-    if (seat.busy) return 0
     const { command, state } = seat.lifecycle
     if (state === STATE.closed || state === STATE.failed || command === COMMAND.idle) return 0
     if (seat.agent === undefined) return this.#vacantTurn(seat, command)
@@ -171,7 +178,6 @@ export class Runner {
         seat.lifecycle.state = STATE.drained
         work++
       }
-      seat.lifecycle.beat()
       const dutyMs = clock.monoMs() - beganMs
       if (work > 0) {
         seat.duty.note(dutyMs)

@@ -21,6 +21,13 @@ import path from 'node:path'
 import { errorText, TickdError } from '../errors.ts'
 import { type Instrument, InstrumentTable } from './instruments.ts'
 
+interface LoggedInstrument {
+  readonly id: number
+  readonly venue: string
+  readonly symbol: string
+  readonly venue_symbol: string
+}
+
 export class InstrumentLog {
   readonly #path: string
   #fd: number | undefined
@@ -54,6 +61,22 @@ export class InstrumentLog {
         )
       }
     }
+  }
+
+  /**
+   * Finishes the addition within which a thread ended, whose lock is still held: what it made
+   * durable becomes visible, half a line is cut off. Called by main.
+   */
+  mend(table: InstrumentTable): void {
+    const text = existsSync(this.#path) ? readFileSync(this.#path, 'utf8') : ''
+    const whole = text.lastIndexOf('\n') + 1
+    if (whole < text.length) truncateSync(this.#path, Buffer.byteLength(text.slice(0, whole)))
+    const lines = text.slice(0, whole).split('\n').slice(0, -1)
+    const entries = lines.map((line) => JSON.parse(line) as LoggedInstrument)
+    const missing = entries.filter(({ id }) => id > table.count)
+    table.finish(
+      missing.map(({ venue_symbol: venueSymbol, ...rest }) => ({ ...rest, venueSymbol })),
+    )
   }
 
   /**

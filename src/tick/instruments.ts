@@ -25,7 +25,8 @@ export interface Instrument {
 }
 
 const LOCK_FREE = 0
-const LOCK_HELD = 1
+/** The lock's holder, where nobody says who it is. */
+const SOMEBODY = 1
 const LOCK_WAIT_MS = 50
 const encoder = new TextEncoder()
 
@@ -41,9 +42,16 @@ export class InstrumentTable {
   readonly #nameCapacity: number
   readonly #instruments: Int32Array
   readonly #onAdd: ((instrument: Instrument) => void) | undefined
+  readonly #owner: number
   readonly #cache: Instrument[] = []
 
-  constructor(memory: SharedArrayBuffer, capacity: number, onAdd?: (i: Instrument) => void) {
+  /** `owner`: what the lock holds while this thread holds it; above 0, one a thread. */
+  constructor(
+    memory: SharedArrayBuffer,
+    capacity: number,
+    onAdd?: (i: Instrument) => void,
+    owner = SOMEBODY,
+  ) {
     const layout = instrumentTableLayout(capacity)
     assert(memory.byteLength === layout.size, 'the memory was made for this capacity')
     assert((capacity & (capacity - 1)) === 0, 'the capacity is a power of two')
@@ -57,6 +65,7 @@ export class InstrumentTable {
     this.#nameCapacity = layout.nameCount
     this.#instruments = new Int32Array(memory, layout.instruments)
     this.#onAdd = onAdd
+    this.#owner = owner
   }
 
   static create(capacity: number): SharedArrayBuffer {
@@ -134,7 +143,60 @@ export class InstrumentTable {
     return instrument
   }
 
-  #insert(venue: Uint8Array, names: readonly Uint8Array[], instrument: Instrument): number {
+  /** True when the thread of this name, which has ended, held the lock: see `finish`. */
+  abandoned(owner: number): boolean {
+    // The thread is gone: nobody else stores this value.
+    return Atomics.load(this.#words, INSTRUMENT_WORD.lock) === owner
+  }
+
+  /** Frees the lock of a thread that has ended, after what it was doing is finished. */
+  unlockFor(owner: number): void {
+    assert(this.abandoned(owner), 'the lock of a thread that has ended is held by it')
+    this.#unlock()
+  }
+
+  /**
+   * Finishes what a thread that ended under the lock had begun, which still is held. `logged`: the
+   * instruments that are durable beyond `count`; none but the last can be.
+   */
+  finish(logged: readonly Instrument[]): void {
+    this.#finishNames()
+    for (const instrument of logged) {
+      assert(instrument.id === this.count + 1, 'ids are given in order')
+      const { venue, symbol, venueSymbol } = instrument
+      const names = symbol === venueSymbol ? [symbol] : [symbol, venueSymbol]
+      const encoded = names.map((name) => encoder.encode(name))
+      this.#insert(encoder.encode(venue), encoded, instrument, false)
+    }
+  }
+
+  /** Names that were written and not, or not all, made findable or counted. */
+  #finishNames(): void {
+    // Under the lock of a thread that has ended: nobody writes.
+    let end = Atomics.load(this.#words, INSTRUMENT_WORD.nameCount)
+    for (const entry of this.#slots) if (entry > end) end = entry
+    const { count } = this
+    if (count > 0) {
+      const last = this.#instruments[count * INSTRUMENT_WORDS + 1] as number
+      end = Math.max(end, last + 1)
+      for (
+        let index = this.#instruments[count * INSTRUMENT_WORDS] as number;
+        index <= last;
+        index++
+      ) {
+        if (!this.#slots.includes(index + 1)) this.#insertName(index)
+      }
+    }
+    // As above.
+    Atomics.store(this.#words, INSTRUMENT_WORD.nameCount, end)
+  }
+
+  #insert(
+    venue: Uint8Array,
+    names: readonly Uint8Array[],
+    instrument: Instrument,
+    isNew = true,
+  ): number {
     let id = 0
     for (const name of names) {
       id ||= this.find(venue, 0, venue.length, name, 0, name.length)
@@ -151,7 +213,7 @@ export class InstrumentTable {
       if (this.count === this.capacity) return 0
       id = this.count + 1
     }
-    this.#onAdd?.({ ...instrument, id })
+    if (isNew) this.#onAdd?.({ ...instrument, id })
     let next = nameCount
     for (const name of missing) this.#writeName(next++, venue, name, id)
     if (fresh) {
@@ -218,11 +280,13 @@ export class InstrumentTable {
   #lock(): void {
     // The lock is held for a file append at most; waiting is rare and short. Acquires: what the
     // last holder wrote is visible.
-    while (
-      Atomics.compareExchange(this.#words, INSTRUMENT_WORD.lock, LOCK_FREE, LOCK_HELD) !== LOCK_FREE
-    ) {
+    for (;;) {
+      const { lock } = INSTRUMENT_WORD
+      // Pairs with the store in #unlock(): what the last holder wrote is visible.
+      const holder = Atomics.compareExchange(this.#words, lock, LOCK_FREE, this.#owner)
+      if (holder === LOCK_FREE) return
       // Pairs with the notify in #unlock(); the time-out covers a notify that came before.
-      Atomics.wait(this.#words, INSTRUMENT_WORD.lock, LOCK_HELD, LOCK_WAIT_MS)
+      Atomics.wait(this.#words, lock, holder, LOCK_WAIT_MS)
     }
   }
 
