@@ -172,6 +172,7 @@ export class JournalAgent implements Agent {
       disk: this.#disk,
     })
     this.#countSegments()
+    if (this.#options.ring.available() === 0) this.#hold.release(nowMs)
     return true
   }
 
@@ -181,18 +182,19 @@ export class JournalAgent implements Agent {
     const { ring, positions } = this.#options
     const writer = this.#writer as JournalWriter
     const available = ring.seq + ring.available() - writer.nextSeq
-    const wanted = Math.min(available, DUTY_TICKS_MAX)
+    if (available === 0) return 0
     const usedBytes = this.#closedBytes + writer.openBytes
-    const refusal = this.#budget.refusal(usedBytes, wanted * TICK_BYTES, nowMs)
+    const refusal = this.#budget.refusal(usedBytes, nowMs)
     if (refusal !== undefined) {
       this.#hold.hold(refusal, nowMs)
       return 0
     }
-    if (wanted > 0 && writer.unsyncedBytes === 0) this.#firstUnsyncedMs = nowMs
+    const room = Math.ceil((this.#options.settings.bytes_max - usedBytes) / TICK_BYTES)
+    const wanted = Math.min(available, room, DUTY_TICKS_MAX)
+    if (writer.unsyncedBytes === 0) this.#firstUnsyncedMs = nowMs
     const beganSeq = writer.nextSeq
     try {
       this.#appendBlocks(writer, beganSeq + wanted)
-      this.#hold.release(nowMs)
     } catch (thrown) {
       this.#refused(thrown, nowMs)
     }
@@ -255,14 +257,16 @@ export class JournalAgent implements Agent {
       counters.add('syncs')
       counters.set('sync_us_max', Math.max(counters.get('sync_us_max'), syncUs))
     }
-    return this.#spread(writer.durableSeq)
+    return this.#spread(writer.durableSeq, nowMs)
   }
 
   /** Tells everybody what is durable. Returns the count of records that are so now. */
-  #spread(durableSeq: number): number {
+  #spread(durableSeq: number, nowMs: number): number {
     const { ring, positions, bells } = this.#options
     const count = durableSeq - ring.seq
     if (count === 0) return 0
+    // Not by what was appended before the disk refused: then it is too early for another try.
+    if (this.#hold.mayTry(nowMs)) this.#hold.release(nowMs)
     // Journal before acknowledge: nobody learns of a record's position before its fsync returned.
     positions.durable.store(durableSeq)
     ring.advance(count)
@@ -280,7 +284,7 @@ export class JournalAgent implements Agent {
     const { durableSeq } = this.#writer
     this.#writer.abandon()
     this.#writer = undefined
-    this.#spread(durableSeq)
+    this.#spread(durableSeq, nowMs)
     this.#marks?.rewind()
   }
 

@@ -37,10 +37,10 @@ export class DiskBudget {
     return this.freeBytes < freeBytesMin
   }
 
-  /** Why `moreBytes` must not be added to `usedBytes` now; undefined when they may. */
-  refusal(usedBytes: number, moreBytes: number, nowMs: number): TickdError | undefined {
+  /** Why nothing must be added to `usedBytes` of segments now; undefined when it may. */
+  refusal(usedBytes: number, nowMs: number): TickdError | undefined {
     const { bytesMax, freeBytesMin, directory } = this.#options
-    if (usedBytes + moreBytes > bytesMax) {
+    if (usedBytes >= bytesMax) {
       return full(
         `${directory} has ${usedBytes} bytes that no store has read yet, and journal.bytes_max ` +
           `is ${bytesMax}: bring the store back, or raise it`,
