@@ -14,7 +14,8 @@ import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { StateLock } from './config/state-lock.ts'
 import { TickdError } from './errors.ts'
-import { openJournal } from './journal/recovery.ts'
+import { idText } from './journal/identity.ts'
+import { LEDGER_EVERY_MS, type Ledger } from './ledger/ledger.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
 import { activeAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
@@ -26,6 +27,9 @@ import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
+import { LettersDesk } from './threads/letters-desk.ts'
+import { makeLedger } from './threads/make-ledger.ts'
+import { openShard, type ShardStart } from './threads/open-shard.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
 import { answerQuestion } from './threads/questions.ts'
@@ -54,6 +58,8 @@ export class Daemon {
   #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
   #meter: NodeJS.Timeout | undefined
+  #ledger: Ledger | undefined
+  #ledgerTimer: NodeJS.Timeout | undefined
 
   constructor(config: Config) {
     this.#config = config
@@ -116,6 +122,8 @@ export class Daemon {
     if (late.length > 0) this.#log.error({ late }, 'not drained in time')
     await this.#redis?.stop()
     await this.#postgres?.stop()
+    clearInterval(this.#ledgerTimer)
+    this.#ledger?.close()
     this.#lock?.release()
     if (this.#supervisor !== undefined) {
       const ms = Math.round(performance.now() - startedMs)
@@ -163,12 +171,13 @@ export class Daemon {
     this.#supervisor = new Supervisor({
       runtime,
       threads,
+    const ledger = this.#openLedger(runtime, shared, incidents)
       memory,
       log: this.#log,
       onFatal: (error) => this.#fatal.reject(error),
       onListening: (name, address) => this.#onListening(name, address),
       onIncident: (report) => incidents.raise(report),
-      onQuestion: (question) => answerQuestion(question, { incidents }),
+      onQuestion: (question) => answerQuestion(question, { incidents, ledger }),
     })
     await this.#supervisor.start()
     this.#startMeter(shared)
@@ -180,6 +189,22 @@ export class Daemon {
   #startMeter(shared: Shared): void {
     const counters = shared.counters('thread', MAIN_THREAD.name)
     const meter = new ThreadMeter(counters, { blocking: false, nowMs: performance.now() })
+  #openLedger(runtime: Runtime, shared: Shared, incidents: Incidents): Ledger {
+    const ledger = makeLedger({
+      config: this.#config,
+      shared,
+      directory: runtime.paths.ledger,
+      hasRedis: runtime.redisTarget !== undefined,
+      clock: this.#clock,
+      log: this.#log,
+      raise: (report) => incidents.raise(report),
+    })
+    ledger.open()
+    this.#ledger = ledger
+    this.#ledgerTimer = setInterval(() => ledger.turn(), LEDGER_EVERY_MS)
+    return ledger
+  }
+
     this.#meter = setInterval(() => meter.turn(performance.now()), METER_MS)
   }
 

@@ -140,6 +140,16 @@ export const HTTP_ROWS = 100
 export const INCIDENTS_MAX = 1000
 export const INCIDENT_FILE_BYTES_MAX = 4 * MIB
 export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
+/** A file of the ledger's book, and minutes that wait in memory while the disk refuses them. */
+export const LEDGER_FILE_BYTES = 4 * MIB
+export const LEDGER_LINES_WAITING_MAX = 120
+/** Lines in one answer of GET /v1/ledger: a day of minutes, with its starts. */
+export const LEDGER_ANSWER_LINES_MAX = 1500
+/** Imbalances told of at once: with more, the first ones say enough. */
+export const LEDGER_IMBALANCES_MAX = 100
+/** Subscribers listed in one answer of GET /v1/ledger. */
+export const LEDGER_SUBSCRIBERS_MAX = 1000
+
 /** The same incident again within this time is counted, and not written. */
 export const INCIDENT_REPEAT_MS = 60_000
 

@@ -301,6 +301,17 @@ const deadLetters = z
 const capture = z
   .strictObject({
     enabled: z.boolean().default(false).describe('Record raw what sources receive and send.'),
+const ledger = z
+  .strictObject({
+    retain_days: int(1, 3650)
+      .default(31)
+      .describe('Files of closed minutes older than this are removed.'),
+    retain_bytes: int(16 * MIB, 2 ** 40)
+      .default(256 * MIB)
+      .describe('Disk budget; the oldest minutes are removed beyond it.'),
+  })
+  .prefault({})
+
     directory: z.string().default('').describe('Where; empty = capture/ in the state directory.'),
     file_bytes: int(MIB, 1024 * MIB)
       .default(256 * MIB)
@@ -387,6 +398,7 @@ export const configSchema = z.strictObject({
   capture: capture.describe('Raw capture of sources.'),
   supervise: supervise.describe('When a thread is taken for stuck or leaking.'),
 })
+  ledger: ledger.describe('The ledger of conservation; see docs/ledger.md.'),
 
 export type Config = z.output<typeof configSchema>
 export type SourceConfig = z.output<typeof sourceSchema>

@@ -1,7 +1,7 @@
 // The one list of counters and gauges: which sets exist, what is in them, and what each means.
 //
 // `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
-// `source`, `decode` and `letters` exist once a source, `thread` once a thread, rings’ once a ring,
+// `source`, `decode` and `driven` exist once a source, `thread` once a thread, rings’ once a ring,
 // `breaker` once a dependency; the others once an agent.
 
 import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
@@ -72,6 +72,15 @@ export const COUNTER_CATALOG = {
   },
   journal: {
     records: counter('Records appended'),
+  letters: {
+    recovered: counter('Dead letters driven again whose records were stored'),
+    records: counter('Records of those'),
+    duplicate: counter('Dead letters driven again that repeat what is stored'),
+    ignored: counter('Dead letters driven again that are rightly no record'),
+    quarantined: counter('Dead letters driven again whose records a rule refuses'),
+    refused: counter('Times a dead letter was driven again and refused as before'),
+    purged: counter('Dead letters given up by hand'),
+  },
     blocks: counter('Blocks appended'),
     bytes: counter('Bytes appended'),
     syncs: counter('Group fsyncs'),
@@ -155,7 +164,7 @@ export const COUNTER_CATALOG = {
     duty_long: counter('Duty cycles of more than 10 ms'),
     restarts: counter('Times the agent failed and was made anew'),
   },
-  letters: {
+  driven: {
     frames: counter('Frames of dead letters put on the frame ring again'),
     bytes: counter('Payload bytes of those frames'),
   },

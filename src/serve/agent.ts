@@ -11,6 +11,7 @@ import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
 import type { Log } from '../ops/log.ts'
 import type { MetricSource } from '../ops/metrics.ts'
+import type { Ask } from '../ops/questions.ts'
 import type { TickRingLapper } from '../ring/tick-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
@@ -19,6 +20,7 @@ import { VERSION } from '../version.ts'
 import { Feed, type FeedLimits } from './feed/feed.ts'
 import type { Subscriber } from './feed/subscriber.ts'
 import type { History } from './http/history.ts'
+import { LedgerRoutes } from './http/ledger.ts'
 import { Push, type PushLane, type PushSource } from './http/push.ts'
 import { Records } from './http/records.ts'
 import { HttpRouter } from './http/router.ts'
@@ -59,6 +61,10 @@ export interface ServeAgentOptions {
   readonly history: History | undefined
   readonly readiness: () => ReadinessReport
   readonly metrics: () => readonly MetricSource[]
+  /** Of all sources, by index in the configuration. */
+  readonly sourceNames: readonly string[]
+  /** What only the main thread knows. */
+  readonly ask: Ask
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
@@ -88,7 +94,12 @@ export class ServeAgent implements Agent {
     this.#push = new Push({ ...options, bodyBytesMax: settings.body_bytes_max })
     const rowsMax = settings.query_rows_max
     const records = new Records({ instruments, latest, history, rowsMax, clock })
-    const router = new HttpRouter(routes({ ...options, records, push: this.#push }))
+    const ledger = new LedgerRoutes({
+      ask: options.ask,
+      sources: options.sourceNames,
+      accounts: (max) => this.#feed.accounts(max),
+    })
+    const router = new HttpRouter(routes({ ...options, records, push: this.#push, ledger }))
     const { createServer = createUwsServer } = options
     this.#server = createServer(this.#serverOptions(router))
   }

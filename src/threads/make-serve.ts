@@ -13,7 +13,8 @@ import { readiness } from './readiness.ts'
 import type { Runtime } from './runtime.ts'
 
 export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
-  const { runtime, shared, threads, clock, announce } = factory.options
+  const { runtime, shared, threads, clock, ask } = factory.options
+  const { serve } = runtime.config
   const shards = factory.shards()
   return new ServeAgent({
     settings: runtime.config.serve,
@@ -35,6 +36,8 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
     clock,
     log,
     counters: shared.counters('serve'),
+    sourceNames: runtime.config.sources.map(({ name }) => name),
+    ask,
     onListening: announce,
   })
 }

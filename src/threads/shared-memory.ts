@@ -126,7 +126,7 @@ function layOutCounters(
   for (const { name } of config.sources) {
     place('source', { source: name })
     place('decode', { source: name })
-    place('letters', { source: name })
+    place('driven', { source: name })
   }
   for (let shard = 0; shard < config.shards; shard++) {
     const labels = { shard: String(shard) }

@@ -94,6 +94,8 @@ export class ServeRig {
       history: undefined,
       readiness: () => ({ ready: true, status: 'ready', dependencies: {} }),
       metrics: () => [{ set: 'serve', labels: {}, counters: this.counters }],
+      sourceNames: ['push-http'],
+      ask: () => Promise.resolve({ status: 200, body: '{"ok":true}' }),
       clock: new SystemClock(),
       log: silentLog,
       counters: this.counters,

@@ -98,6 +98,37 @@ export const OPENAPI = {
         },
       },
     },
+    '/v1/ledger': {
+      get: {
+        summary:
+          'The ledger of conservation: open minute, closed ones, totals, stores, subscribers',
+        parameters: [
+          query('since', 'Lines from here on, RFC 3339 UTC; default: an hour ago'),
+          query('source', 'Name of a source; default: all'),
+        ],
+        responses: {
+          200: json('The ledger; `ok` false = it does not balance', {
+            $ref: '#/components/schemas/Ledger',
+          }),
+          400: BAD_PARAMETER,
+          503: failure('The main thread has not answered in time'),
+        },
+      },
+    },
+    '/v1/incidents': {
+      get: {
+        summary: 'Incidents, oldest first',
+        parameters: [query('after', 'Those with a larger id only')],
+        responses: {
+          200: json(
+            'Incidents',
+            object({ incidents: list({ $ref: '#/components/schemas/Incident' }) }),
+          ),
+          400: BAD_PARAMETER,
+          503: failure('The main thread has not answered in time'),
+        },
+      },
+    },
     '/v1/ticks': {
       post: {
         summary: 'Takes ticks; answers when they are durable',
@@ -154,6 +185,34 @@ export const OPENAPI = {
         last_seq: nullable('integer'),
         epoch: integer,
         shard: integer,
+      }),
+      Ledger: {
+        ...object({
+          ok: { type: 'boolean' },
+          time: text,
+          epoch: integer,
+          started: text,
+          open: { type: 'object' },
+          lines: list({ type: 'object' }),
+          more: { type: 'boolean' },
+          totals: { type: 'object' },
+          stores: { type: 'object' },
+          imbalances: list({ type: 'object' }),
+          findings: list({ type: 'object' }),
+          damaged_lines: integer,
+          subscribers: list({ type: 'object' }),
+          subscribers_ok: { type: 'boolean' },
+        }),
+        description: 'docs/ledger.md says what each number is.',
+      },
+      Incident: object({
+        id: integer,
+        at: text,
+        kind: text,
+        severity: { enum: ['notice', 'warning', 'critical'] },
+        summary: text,
+        repeats: integer,
+        evidence: { type: 'object' },
       }),
       Readiness: object({
         ready: { type: 'boolean' },

@@ -10,6 +10,7 @@ import {
 } from '../../ops/metrics.ts'
 import type { HttpReply } from '../server.ts'
 import { sendError, sendJson } from './answers.ts'
+import type { LedgerRoutes } from './ledger.ts'
 import { OPENAPI } from './openapi.ts'
 import type { Push } from './push.ts'
 import type { Records } from './records.ts'
@@ -25,6 +26,7 @@ export interface ReadinessReport {
 export interface RouteOptions {
   readonly records: Records
   readonly push: Push
+  readonly ledger: LedgerRoutes
   readonly readiness: () => ReadinessReport
   readonly metrics: () => readonly MetricSource[]
 }
@@ -32,7 +34,7 @@ export interface RouteOptions {
 const STATUS_PAGE = readFileSync(new URL('./status-page.html', import.meta.url))
 
 export function routes(options: RouteOptions): Route[] {
-  const { records, push, readiness } = options
+  const { records, push, ledger, readiness } = options
   return [
     { method: 'GET', path: '/', handle: (_, reply) => sendPage(reply) },
     { method: 'GET', path: '/v1/latest', handle: (req, reply) => records.latest(req, reply) },
@@ -51,6 +53,8 @@ export function routes(options: RouteOptions): Route[] {
       path: '/v1/instruments',
       handle: (req, reply) => records.instruments(req, reply),
     },
+    { method: 'GET', path: '/v1/ledger', handle: (req, reply) => ledger.ledger(req, reply) },
+    { method: 'GET', path: '/v1/incidents', handle: (req, reply) => ledger.incidents(req, reply) },
     { method: 'POST', path: '/v1/ticks', handle: (req, reply) => push.accept(req, reply) },
     { method: 'GET', path: '/metrics', handle: (_, reply) => sendMetrics(options, reply) },
     { method: 'GET', path: '/healthz', handle: (_, reply) => sendJson(reply, { status: 'ok' }) },

@@ -1,0 +1,140 @@
+// Looks through a book's lines: does each balance, and does each begin where the one before ended?
+//
+// Needs the lines only, not the daemon: an auditor's view. What the daemon itself found while it
+// ran is in the lines as well, and is reported with the rest.
+
+import {
+  type Imbalance,
+  type LedgerLine,
+  type MinuteLine,
+  type ShardMinute,
+  type SourceMinute,
+  total,
+} from './minute.ts'
+
+export interface AuditFinding extends Imbalance {
+  /** The line's minute, or time. */
+  readonly at: string
+}
+
+/** Findings, oldest first. `lines`: as they follow each other in the book. */
+export function audit(lines: readonly LedgerLine[]): AuditFinding[] {
+  const findings: AuditFinding[] = []
+  let before: LedgerLine | undefined
+  for (const line of lines) {
+    if (line.type === 'minute') {
+      const own = [...line.imbalances, ...auditMinute(line), ...auditChain(before, line)]
+      for (const finding of own) findings.push({ at: line.minute, ...finding })
+    } else {
+      for (const finding of auditJournal(before, line)) findings.push({ at: line.at, ...finding })
+    }
+    before = line
+  }
+  return findings
+}
+
+/** The balances within a minute. */
+function auditMinute(line: MinuteLine): Imbalance[] {
+  const findings: Imbalance[] = []
+  const equal = (check: string, subject: string, whole: number, parts: ByPart) => {
+    const amount = whole - total(parts)
+    if (amount !== 0) findings.push({ check, subject, amount, evidence: { whole, ...parts } })
+  }
+  let acceptedOfSources = 0
+  for (const [name, { messages, records }] of Object.entries(line.sources)) {
+    const subject = `source ${name}`
+    const { decoded } = messages
+    const ignored = total(messages.ignored)
+    const rejected = total(messages.rejected)
+    equal('messages', subject, messages.total, { decoded, ignored, rejected })
+    const { accepted, duplicate } = records
+    const quarantined = total(records.quarantined)
+    equal('records', subject, records.total, { accepted, duplicate, quarantined })
+    acceptedOfSources += accepted
+  }
+  const acceptedOfShards = line.shards.reduce((sum, { accepted }) => sum + accepted, 0)
+  equal('published', 'all shards', acceptedOfShards, { acceptedOfSources })
+  return findings
+}
+
+type ByPart = Readonly<Record<string, number>>
+
+/** What a minute hands over is what the next one takes up. */
+function auditChain(before: LedgerLine | undefined, line: MinuteLine): Imbalance[] {
+  // Nothing is carried into the first minute of a run; into the first line that was read, unknown.
+  if (before === undefined || before.epoch !== line.epoch) return []
+  const last = before.type === 'minute' ? before : undefined
+  const findings: Imbalance[] = []
+  const inHand = last?.serve.in_hand ?? 0
+  const { published, delivered, skipped, in_hand } = line.serve
+  const undelivered = inHand + published - delivered - skipped - in_hand
+  if (undelivered !== 0) {
+    const evidence = { carried: inHand, published, delivered, skipped, in_hand }
+    findings.push({ check: 'delivered', subject: 'serve', amount: undelivered, evidence })
+  }
+  for (const [name, source] of Object.entries(line.sources)) {
+    const carried = last?.sources[name]?.frames.in_flight ?? 0
+    const { received, dropped, decoded, in_flight } = source.frames
+    const amount = carried + received - dropped - decoded - in_flight
+    if (amount === 0) continue
+    const evidence = { carried, received, dropped, decoded, in_flight }
+    findings.push({ check: 'frames', subject: `source ${name}`, amount, evidence })
+  }
+  for (const shard of line.shards) {
+    const then = last?.shards.find((one) => one.shard === shard.shard)
+    if (then !== undefined) findings.push(...auditPositions(then, shard))
+  }
+  return findings
+}
+
+function auditPositions(last: ShardMinute, now: ShardMinute): Imbalance[] {
+  const subject = `shard ${now.shard}`
+  const findings: Imbalance[] = []
+  const counted = now.published - now.uncounted - (last.published - last.uncounted)
+  if (counted !== now.accepted) {
+    const evidence = { from: last.published, to: now.published, accepted: now.accepted }
+    findings.push({ check: 'published', subject, amount: counted - now.accepted, evidence })
+  }
+  if (now.durable < last.durable) {
+    const evidence = { before: last.durable, durable: now.durable }
+    findings.push({ check: 'positions', subject, amount: last.durable - now.durable, evidence })
+  }
+  return findings
+}
+
+/** A run begins at or after what the one before it had made durable. */
+function auditJournal(before: LedgerLine | undefined, line: LedgerLine): Imbalance[] {
+  if (line.type === 'minute' || before?.type !== 'minute') return []
+  if (line.type === 'start') return journalLoss(before.shards, line.shards)
+  const now = line.shards.map(({ shard, to_seq }) => ({ shard, next_seq: to_seq }))
+  return journalLoss(before.shards, now)
+}
+
+/** Records that had been durable and that the journal no longer has. */
+export function journalLoss(
+  before: readonly Pick<ShardMinute, 'shard' | 'durable'>[],
+  now: readonly { readonly shard: number; readonly next_seq: number }[],
+): Imbalance[] {
+  return before.flatMap(({ shard, durable }) => {
+    const next_seq = now.find((one) => one.shard === shard)?.next_seq
+    if (next_seq === undefined || next_seq >= durable) return []
+    const evidence = { durable, next_seq }
+    const amount = durable - next_seq
+    return [{ check: 'journal_start', subject: `shard ${shard}`, amount, evidence }]
+  })
+}
+
+/** Everything a source counted, in one line for people. */
+export function sourceText({ frames, messages, records }: SourceMinute): string {
+  const reasons = (counts: ByPart) =>
+    Object.entries(counts)
+      .map(([reason, count]) => `${reason} ${count}`)
+      .join(', ') || '-'
+  return (
+    `frames ${frames.received} (dropped ${frames.dropped}, in flight ${frames.in_flight}) · ` +
+    `messages ${messages.total}: decoded ${messages.decoded}, ` +
+    `ignored ${reasons(messages.ignored)}, rejected ${reasons(messages.rejected)} · ` +
+    `records ${records.total}: accepted ${records.accepted}, duplicate ${records.duplicate}, ` +
+    `quarantined ${reasons(records.quarantined)}`
+  )
+}

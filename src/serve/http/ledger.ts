@@ -1,0 +1,64 @@
+// GET /v1/ledger and /v1/incidents: the main thread's answers, with what serve itself knows.
+
+import { LEDGER_SUBSCRIBERS_MAX } from '../../limits.ts'
+import type { Answer, Ask, Question } from '../../ops/questions.ts'
+import { isBalanced, type SubscriberAccount } from '../feed/account.ts'
+import type { HttpReply, HttpRequest } from '../server.ts'
+import { JSON_TYPE, sendError } from './answers.ts'
+import { BadParameter, Parameters } from './parameters.ts'
+
+export interface LedgerRoutesOptions {
+  readonly ask: Ask
+  readonly sources: readonly string[]
+  /** Accounts of up to `max` subscribers. */
+  readonly accounts: (max: number) => SubscriberAccount[]
+}
+
+export class LedgerRoutes {
+  readonly #options: LedgerRoutesOptions
+
+  constructor(options: LedgerRoutesOptions) {
+    this.#options = options
+  }
+
+  ledger(request: HttpRequest, reply: HttpReply): void {
+    this.#answer(reply, () => {
+      const parameters = new Parameters(request.query, ['since', 'source'])
+      const since = parameters.time('since')
+      const source = parameters.text('source')
+      const { sources } = this.#options
+      if (source !== undefined && !sources.includes(source)) {
+        throw new BadParameter(`source: one of ${sources.join(', ')}`)
+      }
+      return { about: 'ledger', since, source }
+    })
+  }
+
+  incidents(request: HttpRequest, reply: HttpReply): void {
+    this.#answer(reply, () => {
+      const parameters = new Parameters(request.query, ['after'])
+      return { about: 'incidents', after: parameters.integer('after', 0, 1e15, 0) }
+    })
+  }
+
+  #answer(reply: HttpReply, question: () => Question): void {
+    try {
+      const asked = question()
+      // Never rejects; who asks in vain is answered with 503.
+      void this.#options.ask(asked).then(({ status, body }: Answer) => {
+        const isLedger = asked.about === 'ledger' && status === 200
+        reply.send({ status, contentType: JSON_TYPE, body: isLedger ? this.#extend(body) : body })
+      })
+    } catch (thrown) {
+      if (!(thrown instanceof BadParameter)) throw thrown
+      sendError(reply, 400, 'bad_parameter', thrown.message)
+    }
+  }
+
+  /** Main's object, as text, with the subscribers as its last members. */
+  #extend(body: string): string {
+    const subscribers = this.#options.accounts(LEDGER_SUBSCRIBERS_MAX)
+    const own = { subscribers, subscribers_ok: subscribers.every(isBalanced) }
+    return `${body.slice(0, -1)},${JSON.stringify(own).slice(1)}`
+  }
+}
