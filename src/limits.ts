@@ -16,7 +16,7 @@ export const FRAME_CHUNK_BYTES = 64 * KIB
 export const TCP_READ_BYTES = 256 * KIB
 /** Frame ring of a producer thread; holds several of the largest frames. */
 export const FRAME_RING_BYTES = 8 * MIB
-/** Decode -> producer notices (receipts, resync requests) are 48 bytes each. */
+/** Decode -> producer notices (receipts, resync requests) are 80 bytes each. */
 export const FEEDBACK_RING_BYTES = 256 * KIB
 /** Receipts a producer may have outstanding: all of them fit in the feedback ring at once. */
 export const RECEIPTS_OUTSTANDING_MAX = 2048
@@ -53,8 +53,10 @@ export const DEAD_LETTER_REPEATS_MAX = FRAME_BYTES_MAX / 2
 export const LETTERS_UNDER_WAY_MAX = 512
 /** As above, in bytes: well under what the frame ring holds. */
 export const LETTERS_UNDER_WAY_BYTES_MAX = 2 * MIB
-/** Letters of one answer or one call to drive them again; the next call goes on behind them. */
+/** Letters driven again by one call; the next call goes on behind them. */
 export const LETTERS_PER_CALL_MAX = 100_000
+/** Letters in one list, about 500 bytes each as text. */
+export const LETTERS_LISTED_MAX = 10_000
 /** Decode, or the journal, does not move for so long while letters are under way: given up. */
 export const LETTERS_STALL_MS_MAX = 30_000
 /** A call about dead letters that takes longer is given up, and its thread ended. */
@@ -75,6 +77,8 @@ export const JOURNAL_BLOCK_TICKS_MAX = 4096
 export const JOURNAL_BLOCK_MARKS_MAX = 1024
 /** Decode -> journal: pushed batches whose records are not yet durable, 512 KiB of marks. */
 export const MARK_RING_MARKS = 8192
+/** At start, segments are looked through for marks up to so many bytes of them, newest first. */
+export const BATCH_MARKS_SCAN_BYTES = 2048 * MIB
 
 /** Partitions one transaction may touch: each costs locks, of which PostgreSQL has about 6,400. */
 export const PARTITIONS_PER_TRANSACTION_MAX = 64
@@ -136,10 +140,6 @@ export const HISTORY_RANGE_MS = 3_600_000
 /** Rows of an HTTP answer when the client does not say. */
 export const HTTP_ROWS = 100
 
-/** Incidents kept, their file, and the evidence of one as JSON text. */
-export const INCIDENTS_MAX = 1000
-export const INCIDENT_FILE_BYTES_MAX = 4 * MIB
-export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
 /** A file of the ledger's book, and minutes that wait in memory while the disk refuses them. */
 export const LEDGER_FILE_BYTES = 4 * MIB
 export const LEDGER_LINES_WAITING_MAX = 120
@@ -150,6 +150,10 @@ export const LEDGER_IMBALANCES_MAX = 100
 /** Subscribers listed in one answer of GET /v1/ledger. */
 export const LEDGER_SUBSCRIBERS_MAX = 1000
 
+/** Incidents kept, their file, and the evidence of one as JSON text. */
+export const INCIDENTS_MAX = 1000
+export const INCIDENT_FILE_BYTES_MAX = 4 * MIB
+export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
 /** The same incident again within this time is counted, and not written. */
 export const INCIDENT_REPEAT_MS = 60_000
 
@@ -182,7 +186,7 @@ export const AGENTS_MAX = 256
 assert(FRAME_BYTES_MAX * 4 <= FRAME_RING_BYTES, 'a frame ring holds four of the largest frames')
 assert(FRAME_CHUNK_BYTES < FRAME_BYTES_MAX, 'a chunk is smaller than the largest frame')
 assert(
-  RECEIPTS_OUTSTANDING_MAX * 64 <= FEEDBACK_RING_BYTES,
+  RECEIPTS_OUTSTANDING_MAX * 80 <= FEEDBACK_RING_BYTES,
   'all outstanding receipts fit in the feedback ring',
 )
 assert(BATCH_TICKS_MAX * 2 <= TICK_RING_TICKS, 'a tick ring holds two of the largest batches')

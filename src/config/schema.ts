@@ -144,6 +144,9 @@ const journal = z
     retain_bytes: int(MIB, 2 ** 50)
       .default(20 * 1024 * MIB)
       .describe('Remove older segments, once stored, beyond this size.'),
+    batch_ids: int(1024, 2 ** 22)
+      .default(65_536)
+      .describe('Pushed batches remembered a shard, 76 bytes each: tried again, they are known.'),
     bytes_max: int(MIB, 2 ** 50)
       .default(200 * 1024 * MIB)
       .describe(
@@ -298,9 +301,6 @@ const deadLetters = z
   })
   .prefault({})
 
-const capture = z
-  .strictObject({
-    enabled: z.boolean().default(false).describe('Record raw what sources receive and send.'),
 const ledger = z
   .strictObject({
     retain_days: int(1, 3650)
@@ -312,6 +312,9 @@ const ledger = z
   })
   .prefault({})
 
+const capture = z
+  .strictObject({
+    enabled: z.boolean().default(false).describe('Record raw what sources receive and send.'),
     directory: z.string().default('').describe('Where; empty = capture/ in the state directory.'),
     file_bytes: int(MIB, 1024 * MIB)
       .default(256 * MIB)
@@ -395,10 +398,10 @@ export const configSchema = z.strictObject({
   redis: redis.describe('The store of latest values.'),
   serve: serve.describe('WebSocket feed and HTTP.'),
   admin: admin.describe('The listener for profiling; see docs/profiling.md.'),
+  ledger: ledger.describe('The ledger of conservation; see docs/ledger.md.'),
   capture: capture.describe('Raw capture of sources.'),
   supervise: supervise.describe('When a thread is taken for stuck or leaking.'),
 })
-  ledger: ledger.describe('The ledger of conservation; see docs/ledger.md.'),
 
 export type Config = z.output<typeof configSchema>
 export type SourceConfig = z.output<typeof sourceSchema>

@@ -18,17 +18,21 @@
 
 import type { Clock } from '../clock.ts'
 import { assert, errorText } from '../errors.ts'
-import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
+import { IGNORE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
 import { BATCH_TICKS_MAX, FRAME_BYTES_MAX, GROUP_FRAMES_MAX, GROUP_TICKS } from '../limits.ts'
-import { type CounterName, counterNames } from '../ops/counter-catalog.ts'
+import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
 import type { Log } from '../ops/log.ts'
+import { BATCH_PREFIX_BYTES } from '../ring/batch-mark.ts'
 import type { FeedbackSender, Receipt } from '../ring/feedback.ts'
 import { FRAME_FLAG, type FrameMeta, type FrameRingConsumer } from '../ring/frame-ring.ts'
+import type { GroupCommit } from '../ring/group-commit.ts'
 import type { TickRingProducer } from '../ring/tick-ring.ts'
 import type { Agent } from '../threads/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
-import { type Decoder, DecodeTally, EVENT_NAMES } from './decoder.ts'
+import { add, addAll, COUNTER, COUNTER_COUNT, copy, sum } from './counting.ts'
+import { type Decoder, DecodeTally } from './decoder.ts'
+import { BATCH, type PushedBatches } from './pushed-batches.ts'
 
 export type DecodeCounters = CounterSet<CounterName<'decode'>>
 
@@ -69,9 +73,13 @@ export interface DecodeAgentOptions {
   readonly shard: number
   readonly inputs: readonly DecodeInput[]
   readonly ticks: TickRingProducer
+  /** Makes the end of a group one step; without it a crash within that step may repeat it. */
+  readonly commit?: GroupCommit | undefined
   /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
   readonly decoders: (source: number, format: number) => Decoder | undefined
   readonly validator: TickValidator
+  /** Batches whose pushers gave them an id; no frame has one where it is not given. */
+  readonly batches?: PushedBatches
   readonly deadLetters: DeadLetterBox
   /** The 'decode' counters of a source. */
   readonly counters: (source: number) => DecodeCounters
@@ -90,15 +98,20 @@ const FORMATS_MAX = 256
 const REJECT = Object.freeze({
   unknownFormat: REJECT_REASONS.indexOf('unknown_format'),
   decoderCrash: REJECT_REASONS.indexOf('decoder_crash'),
+  batchIdReused: REJECT_REASONS.indexOf('batch_id_reused'),
 })
 
 /** Where a group stands. */
-const PHASE = Object.freeze({ empty: 0, decoded: 1, published: 2 })
+const PHASE = Object.freeze({ empty: 0, decoded: 1, announced: 2, published: 3 })
+/** The group is no frame of a pushed batch with an id (else: BATCH). */
+const UNMARKED = -1
 
 export class DecodeAgent implements Agent {
   readonly roleName: string
   readonly #options: DecodeAgentOptions
   readonly #decoders = new Map<number, Decoder>()
+  /** Counters of the group's source as they will be: the commit's, or our own. */
+  readonly #after: Float64Array
   readonly #batch = new TickBatch(BATCH_TICKS_MAX + GROUP_TICKS)
   readonly #tally = new DecodeTally(IGNORE_REASONS, REJECT_REASONS, BATCH_TICKS_MAX + GROUP_TICKS)
   /** Index of the input whose turn it is. */
@@ -111,6 +124,8 @@ export class DecodeAgent implements Agent {
   #source = 0
   #format = 0
   #wantsReceipt = false
+  /** What the frame is that has the mark of a batch: BATCH, or UNMARKED. */
+  #pushed = UNMARKED
   #frameCount = 0
   #frameBytes = 0
   #recordCount = 0
@@ -125,6 +140,8 @@ export class DecodeAgent implements Agent {
     accepted: 0,
     duplicate: 0,
     rejected: 0,
+    repeated: 0,
+    isReused: false,
   }
 
   constructor(options: DecodeAgentOptions) {
@@ -133,8 +150,11 @@ export class DecodeAgent implements Agent {
     this.roleName = `decode-${options.shard}`
     this.#options = options
     this.#input = input
+    this.#after = options.commit?.after ?? new Float64Array(COUNTER_COUNT)
     this.#lettersFlushedMs = options.clock.monoMs()
     this.#tally.onReject = (reason, bytes, start, end) => {
+      // What a repeated batch has of bad messages was kept the first time.
+      if (this.#pushed === BATCH.repeat) return
       options.deadLetters.addMessage(reason, this.#input.ring.meta, bytes, start, end)
     }
     this.#tally.onGap = (instrument, from, to) => {
@@ -151,11 +171,22 @@ export class DecodeAgent implements Agent {
     }
   }
 
+  /** Finishes the group at whose end a predecessor ended. */
+  onStart(): void {
+    const { commit, ticks, inputs, counters } = this.#options
+    const pending = commit?.pending(ticks.position)
+    if (commit === undefined || pending === undefined) return
+    copy(commit.after, counters(pending.source).values)
+    inputs[pending.input]?.ring.passOver(pending.framePosition)
+    commit.done()
+  }
+
   /** One group of each input, in turn. Returns frames taken; 0 also while there is no room. */
   doWork(): number {
-    const { inputs } = this.#options
+    const options = this.#options
+    const { inputs } = options
     let work = 0
-    let free = this.#settle()
+    let free = (options.batches?.begin(options.ticks.seq) ?? true) && this.#settle()
     for (let i = 0; i < inputs.length && free; i++) {
       work += this.#gather(inputs[this.#turn] as DecodeInput)
       this.#turn = (this.#turn + 1) % inputs.length
@@ -184,7 +215,9 @@ export class DecodeAgent implements Agent {
       this.#take(ring)
     } while (!this.#isFull(ring) && ring.poll() && this.#belongs(ring.meta))
     this.#recordCount = this.#batch.count
+    if (this.#pushed === BATCH.repeat) this.#batch.count = 0
     this.#options.validator.validate(this.#batch)
+    ring.endAttempts()
     this.#phase = PHASE.decoded
     return this.#frameCount
   }
@@ -196,6 +229,7 @@ export class DecodeAgent implements Agent {
     this.#format = meta.format
     this.#wantsReceipt = (meta.flags & FRAME_FLAG.WANT_RECEIPT) !== 0
     this.#receipt.token = meta.token
+    this.#pushed = UNMARKED
     this.#frameCount = 0
     this.#frameBytes = 0
     this.#gapMissing = 0
@@ -221,9 +255,10 @@ export class DecodeAgent implements Agent {
 
   /** Decodes the polled frame into the batch, and keeps it on its ring. */
   #take(ring: FrameRingConsumer): void {
-    const { meta, bytes, start, end } = ring
+    const { meta, bytes, end } = ring
     const { log } = this.#options
     const { source, format } = meta
+    const start = this.#look(ring)
     this.#frameCount++
     this.#frameBytes += end - start
     this.#batch.capacity = this.#batch.count + BATCH_TICKS_MAX
@@ -235,6 +270,8 @@ export class DecodeAgent implements Agent {
         'frame crashed decode twice: set aside',
       )
       this.#tally.reject(REJECT.decoderCrash, bytes, start, end)
+    } else if (this.#pushed === BATCH.reused) {
+      this.#tally.reject(REJECT.batchIdReused, bytes, start, end)
     } else if (decoder === undefined) {
       this.#tally.reject(REJECT.unknownFormat, bytes, start, end)
     } else {
@@ -248,6 +285,15 @@ export class DecodeAgent implements Agent {
       }
     }
     ring.keep()
+  }
+
+  /** Where the payload proper of the polled frame begins; notes what its batch is. */
+  #look({ meta, bytes, start, end }: FrameRingConsumer): number {
+    if ((meta.flags & FRAME_FLAG.MARKED) === 0) return start
+    const { batches } = this.#options
+    assert(batches !== undefined && this.#wantsReceipt, 'a marked frame is a group of its own')
+    this.#pushed = batches.look(bytes, start, end)
+    return start + BATCH_PREFIX_BYTES
   }
 
   /** Which record of its message, which began at `start`, record `index` of the batch is. */
@@ -274,38 +320,60 @@ export class DecodeAgent implements Agent {
   /** Publishes, counts, releases and receipts the group at hand. False = no room, try again. */
   #settle(): boolean {
     if (this.#phase === PHASE.decoded) {
+      this.#judge()
+      const isMarked = this.#pushed === BATCH.fresh && this.#batch.count > 0
+      if (isMarked && this.#options.batches?.announce(this.#receipt) === false) return false
+      this.#prepare()
+      this.#phase = PHASE.announced
+    }
+    if (this.#phase === PHASE.announced) {
       const { ticks } = this.#options
       const { count } = this.#batch
-      const seq = count === 0 ? ticks.seq : ticks.publish(this.#batch, 0, count)
-      if (seq === -1) return false
-      this.#receipt.firstSeq = seq
-      this.#count()
+      if (count > 0 && ticks.publish(this.#batch, 0, count) === -1) return false
+      copy(this.#after, this.#options.counters(this.#source).values)
       // Released before the receipt has gone: were we to crash while we wait for room for it, a
       // receipt would be missing, which its producer can bear, rather than records stand twice.
       this.#input.ring.releaseKept()
+      this.#options.commit?.done()
       this.#phase = PHASE.published
     }
     if (this.#phase === PHASE.published) {
-      if (this.#wantsReceipt && !this.#sendReceipt()) return false
+      const { feedback } = this.#input
+      if (this.#wantsReceipt && !feedback.receipt(this.#receipt)) return false
       this.#phase = PHASE.empty
     }
     return true
   }
 
-  #sendReceipt(): boolean {
-    const { validator } = this.#options
+  /** The receipt of the group at hand, whose records will lie where the tick ring is now. */
+  #judge(): void {
+    const { validator, ticks, batches } = this.#options
     const receipt = this.#receipt
     receipt.source = this.#source
+    receipt.firstSeq = ticks.seq
     receipt.accepted = this.#batch.count
     receipt.duplicate = validator.duplicateCount
     receipt.rejected = sum(this.#tally.rejected) + validator.quarantinedCount
-    return this.#input.feedback.receipt(receipt)
+    receipt.repeated = 0
+    receipt.isReused = this.#pushed === BATCH.reused
+    if (this.#pushed === BATCH.repeat) batches?.repeat(receipt)
   }
 
-  /** Adds the group to its source's counters. */
-  #count(): void {
-    const { validator, counters } = this.#options
-    const { values } = counters(this.#source)
+  /** Written ahead: from the publication on, the group is counted and its frames are released. */
+  #prepare(): void {
+    const { commit, counters, inputs, ticks } = this.#options
+    this.#after.set(counters(this.#source).values)
+    this.#count(this.#after)
+    commit?.prepare((ticks.position + this.#batch.count) | 0, {
+      input: inputs.indexOf(this.#input),
+      framePosition: this.#input.ring.keptPosition,
+      source: this.#source,
+    })
+  }
+
+  /** Adds the group to counters. */
+  #count(values: Float64Array): void {
+    const { validator } = this.#options
     const tally = this.#tally
     // First and last: a reader that finds the two equal has not read a half-counted group.
     add(values, COUNTER.groups_begun, 1)
@@ -315,7 +383,12 @@ export class DecodeAgent implements Agent {
     add(values, COUNTER.messages_decoded, tally.decoded)
     add(values, COUNTER.records, this.#recordCount)
     add(values, COUNTER.records_accepted, this.#batch.count)
-    add(values, COUNTER.records_duplicate, validator.duplicateCount)
+    // All records of a repeated batch are repeats, whatever the rules would say of them.
+    const isRepeat = this.#pushed === BATCH.repeat
+    const duplicateCount = isRepeat ? this.#recordCount : validator.duplicateCount
+    add(values, COUNTER.records_duplicate, duplicateCount)
+    add(values, COUNTER.batches, this.#pushed === BATCH.fresh ? 1 : 0)
+    add(values, COUNTER.batches_repeated, isRepeat ? 1 : 0)
     add(values, COUNTER.records_quarantined, validator.quarantinedCount)
     add(values, COUNTER.gaps, tally.gaps)
     add(values, COUNTER.gap_missing, this.#gapMissing)
@@ -334,36 +407,4 @@ export class DecodeAgent implements Agent {
     this.#lettersFlushedMs = nowMs
     this.#options.deadLetters.flush()
   }
-}
-
-const COUNTER = Object.fromEntries(
-  counterNames('decode').map((name, index) => [name, index]),
-) as Readonly<Record<CounterName<'decode'>, number>>
-
-assertRun('events', EVENT_NAMES)
-assertRun('ignored', IGNORE_REASONS)
-assertRun('rejected', REJECT_REASONS)
-assertRun('quarantined', QUARANTINE_REASONS)
-
-/** The counters of a list stand side by side in the list's order: they are added as one. */
-function assertRun(prefix: string, list: readonly string[]): void {
-  const names: readonly string[] = counterNames('decode')
-  const first = names.indexOf(`${prefix}_${list[0]}`)
-  for (let i = 0; i < list.length; i++) {
-    assert(names[first + i] === `${prefix}_${list[i]}`, `${prefix} counters follow their list`)
-  }
-}
-
-function add(values: Float64Array, index: number, n: number): void {
-  values[index] = (values[index] as number) + n
-}
-
-function addAll(values: Float64Array, first: number, amounts: Float64Array): void {
-  for (let i = 0; i < amounts.length; i++) add(values, first + i, amounts[i] as number)
-}
-
-function sum(amounts: Float64Array): number {
-  let total = 0
-  for (let i = 0; i < amounts.length; i++) total += amounts[i] as number
-  return total
 }

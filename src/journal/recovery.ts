@@ -45,6 +45,8 @@ export interface Recovered {
 export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'> & {
   epoch: number
   identity: JournalIdentity
+  /** All sealed, ascending. */
+  segments: readonly SegmentInfo[]
 }
 
 /** Where a journal begins that is new: beyond what an earlier one may have used. */
@@ -92,6 +94,7 @@ export function openJournal(
     oldestSeq: isEmpty ? file.firstSeq : recovered.oldestSeq,
     truncatedBytes,
     epoch: file.epoch,
+    segments,
     identity: { journalId: file.journalId, startId: newId() },
   }
 }

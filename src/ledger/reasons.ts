@@ -40,6 +40,7 @@ export const REJECT_REASONS = [
   'bad_packed', // packed ticks: wrong length, kind, or reserved bytes
   'unknown_format', // no decoder for the frame's format
   'decoder_crash', // the decoder threw on it twice
+  'batch_id_reused', // a pushed batch whose id stood for other bytes before
 ] as const
 export type RejectReason = (typeof REJECT_REASONS)[number]
 

@@ -55,6 +55,8 @@ export const COUNTER_CATALOG = {
     records_accepted: counter('Records published on the tick ring'),
     records_duplicate: counter('Records dropped as exact repeats'),
     records_quarantined: counter('Records refused by a rule'),
+    batches: counter('Pushed batches (or parts of one) with an id, published'),
+    batches_repeated: counter('The same, of which nothing was published: they had been before'),
     gaps: counter('Gaps in a venue sequence'),
     gap_missing: counter('Venue ids missing in those gaps, where the venue numbers densely'),
     decoder_crashes: counter('Times a decoder threw'),
@@ -70,8 +72,6 @@ export const COUNTER_CATALOG = {
     write_failures: counter('Dead letters lost because the disk refused them'),
     sync_failures: counter('fsyncs of dead letters that failed'),
   },
-  journal: {
-    records: counter('Records appended'),
   letters: {
     recovered: counter('Dead letters driven again whose records were stored'),
     records: counter('Records of those'),
@@ -81,6 +81,8 @@ export const COUNTER_CATALOG = {
     refused: counter('Times a dead letter was driven again and refused as before'),
     purged: counter('Dead letters given up by hand'),
   },
+  journal: {
+    records: counter('Records appended'),
     blocks: counter('Blocks appended'),
     bytes: counter('Bytes appended'),
     syncs: counter('Group fsyncs'),

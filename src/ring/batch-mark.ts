@@ -7,6 +7,8 @@
 // byte 0        16         24     28         32          36         40            44          48
 //      id 16 B  first_seq  part   accepted   duplicate   rejected   frame_bytes   frame_crc   zero
 //
+// A frame of such a batch begins with a prefix of 32 bytes: id 16, part 4, zero 12.
+//
 // A batch has an id chosen by its pusher; `id` is a digest of it (see `batchKey`). A batch that is
 // longer than a frame has parts, numbered from 0. A mark with no accepted record says: marks before
 // it in the ring with the same or a later first_seq are void (decode ended before it published).
@@ -41,6 +43,8 @@ export const MARK_OFFSET: Readonly<Record<MarkField, number>> = (() => {
 
 export const MARK_BYTES = FIELDS.reduce((sum, [, width]) => sum + width, 0)
 export const MARK_WORDS = MARK_BYTES / 4
+/** Of a frame with FRAME_FLAG.MARKED; the payload proper follows. A multiple of 8. */
+export const BATCH_PREFIX_BYTES = 32
 export const BATCH_ID_BYTES = 16
 export const BATCH_ID_WORDS = BATCH_ID_BYTES / 4
 const TWO_32 = 2 ** 32
@@ -77,6 +81,21 @@ export function batchKey(source: string, id: string): Uint8Array {
   // Of a source: two pushers that do not know of each other may number their batches alike.
   const digest = createHash('sha256').update(source).update('\0').update(id).digest()
   return digest.subarray(0, BATCH_ID_BYTES)
+}
+
+/** The prefix of a frame: part `part` of the batch with this digest. */
+export function batchPrefix(key: Uint8Array, part: number): Uint8Array {
+  const prefix = new Uint8Array(BATCH_PREFIX_BYTES)
+  prefix.set(key)
+  new DataView(prefix.buffer).setUint32(BATCH_ID_BYTES, part, true)
+  return prefix
+}
+
+/** Fills id and part of `mark` from the prefix at `start`. */
+export function readPrefix(bytes: Uint8Array, start: number, mark: BatchMark): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start, BATCH_PREFIX_BYTES)
+  for (let word = 0; word < BATCH_ID_WORDS; word++) mark.id[word] = view.getInt32(word * 4, true)
+  mark.part = view.getUint32(BATCH_ID_BYTES, true)
 }
 
 /** Writes a mark as mark `index` of `words`. */

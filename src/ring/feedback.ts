@@ -9,8 +9,8 @@ import { type FrameMeta, FrameRingConsumer, FrameRingProducer } from './frame-ri
 /** `format` values of feedback frames. */
 const FEEDBACK = Object.freeze({ receipt: 1, resync: 2 })
 
-/** The payload of a receipt, as doubles: firstSeq, accepted, duplicate, rejected. */
-const PAYLOAD_NUMBERS = 4
+/** The payload of a receipt, as doubles: the fields of Receipt, from firstSeq on. */
+const PAYLOAD_NUMBERS = 6
 
 /** Outcome of a frame that was sent with WANT_RECEIPT. */
 export interface Receipt {
@@ -22,6 +22,10 @@ export interface Receipt {
   duplicate: number
   /** Messages rejected plus records quarantined. */
   rejected: number
+  /** Of a batch that was pushed before: records of the first time, from firstSeq on. */
+  repeated: number
+  /** The batch's id stands for other bytes: nothing of the frame was taken. */
+  isReused: boolean
 }
 
 export interface FeedbackHandler {
@@ -52,8 +56,8 @@ export class FeedbackSender {
     this.#meta.format = FEEDBACK.receipt
     this.#meta.source = receipt.source
     this.#meta.token = receipt.token
-    const { firstSeq, accepted, duplicate, rejected } = receipt
-    this.#numbers.set([firstSeq, accepted, duplicate, rejected])
+    const { firstSeq, accepted, duplicate, rejected, repeated, isReused } = receipt
+    this.#numbers.set([firstSeq, accepted, duplicate, rejected, repeated, isReused ? 1 : 0])
     return this.#ring.tryWrite(this.#meta, this.#payload, 0, this.#payload.length)
   }
 
@@ -84,7 +88,9 @@ export class FeedbackReceiver {
       if (ring.meta.format === FEEDBACK.receipt) {
         this.#payload.set(ring.bytes.subarray(ring.start, ring.end))
         const [firstSeq = 0, accepted = 0, duplicate = 0, rejected = 0] = this.#numbers
-        handler.onReceipt({ token, source, firstSeq, accepted, duplicate, rejected })
+        const [, , , , repeated = 0, reused] = this.#numbers
+        const counts = { accepted, duplicate, rejected, repeated }
+        handler.onReceipt({ token, source, firstSeq, ...counts, isReused: reused === 1 })
       } else {
         handler.onResync(source, token)
       }

@@ -40,10 +40,8 @@ export const FRAME_FLAG = Object.freeze({
   REPLAYED: 2,
   /** Of a batch with an id: the payload begins with its prefix. Goes with WANT_RECEIPT. */
   MARKED: 4,
-  /** A dead letter that is driven again: its source has not sent it now, and is not told of it. */
-  LETTER: 8,
-  /** Records were accepted before and refused by a store: no repeats of themselves. */
-  ADMIT_REPEATS: 16,
+  /** Its records were accepted before, and refused by a store: no repeats of themselves. */
+  ADMIT_REPEATS: 8,
 })
 
 class FrameRing {

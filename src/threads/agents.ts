@@ -19,12 +19,14 @@ import { TickRingConsumer } from '../ring/tick-ring.ts'
 import { SourceAgent } from '../source/agent.ts'
 import { RawCapture } from '../source/raw-capture.ts'
 import type { Agent } from './agent.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { makeDecodeAgent } from './make-decode.ts'
 import { makeServeAgent } from './make-serve.ts'
 import { makePostgresAgent, makeRedisAgent } from './make-stores.ts'
 import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
 import type { Runtime } from './runtime.ts'
 import type { ShardMemory, Shared } from './shared-memory.ts'
+import { type TestFault, withFault } from './test-faults.ts'
 
 /** Journal records that the latest table is recovered from at start, a shard. */
 const LATEST_TAIL_TICKS = 256 * JOURNAL_BLOCK_TICKS_MAX
@@ -39,6 +41,10 @@ export interface FactoryOptions {
   readonly wake: () => void
   /** Tells the supervisor of a bound listener. */
   readonly announce: (name: string, address: string) => void
+  /** Ports of listeners that were bound before, by name: an agent made anew binds the same. */
+  readonly ports?: Map<string, number> | undefined
+  /** For tests of supervision. */
+  readonly faults?: readonly TestFault[] | undefined
   /** Raises an incident: what an operator must know of. For rare events; any thread. */
   readonly raise: (report: IncidentReport) => void
   /** Asks the main thread; only agents with an event loop hear the answer. */
@@ -53,7 +59,25 @@ export class AgentFactory {
   }
 
   /** A fresh agent for this place in the plan; called again after a crash. */
-  make({ stage, shard, roleName }: AgentPlan): Agent {
+  make(plan: AgentPlan): Agent {
+    const { shared, clock, faults = [] } = this.options
+    const agent = this.#make(plan)
+    const life = new Lifecycle(shared.memory.lifecycle, plan.slot).restarts
+    return faults.length === 0 ? agent : withFault(agent, faults, life, clock)
+  }
+
+  /** The port to bind: the one that was bound before, where any free one would do. */
+  portOf(name: string, configured: number): number {
+    return configured === 0 ? (this.options.ports?.get(name) ?? 0) : configured
+  }
+
+  /** Tells the supervisor, and our successors on this thread. */
+  readonly announce = (name: string, address: string): void => {
+    this.options.ports?.set(name, Number(/\d+$/.exec(address)?.[0] ?? 0))
+    this.options.announce(name, address)
+  }
+
+  #make({ stage, shard, roleName }: AgentPlan): Agent {
     const log = this.options.log(roleName)
     switch (stage) {
       case 'source':
@@ -118,10 +142,14 @@ export class AgentFactory {
   }
 
   #source(log: Log): Agent {
-    const { runtime, shared, clock, wake, announce } = this.options
+    const { runtime, shared, clock, wake } = this.options
     const { capture } = runtime.config
     return new SourceAgent({
-      sources: runtime.config.sources,
+      sources: runtime.config.sources.map((source) => {
+        if (source.type !== 'tcp') return source
+        const port = this.portOf(source.name, source.listen.port)
+        return { ...source, listen: { ...source.listen, port } }
+      }),
       venueNamed,
       rings: this.producerRings('source'),
       instruments: shared.instruments,
@@ -129,7 +157,7 @@ export class AgentFactory {
       log,
       counters: (index) => shared.counters('source', this.sourceName(index)),
       wake,
-      onListening: announce,
+      onListening: this.announce,
       capture: capture.enabled
         ? new RawCapture({
             directory: capture.directory || runtime.paths.capture,
@@ -144,14 +172,16 @@ export class AgentFactory {
 
   #journal(shard: number, log: Log): Agent {
     const { runtime, shared, clock } = this.options
-    const { ticks, firstSeq, epoch } = shared.shard(shard)
+    const { ticks, marks, firstSeq, epoch, identity } = shared.shard(shard)
     const postgres = shared.position(shard, POSITION.postgres)
     return new JournalAgent({
       shard,
       directory: this.journalDirectory(shard),
       epoch,
+      identity,
       settings: runtime.config.journal,
       ring: new TickRingConsumer(ticks, GATING_SLOT.journal, firstSeq, this.bell('decode', shard)),
+      marks: new TickRingConsumer(marks, GATING_SLOT.journal, 0, this.bell('decode', shard)),
       positions: {
         written: shared.position(shard, POSITION.written),
         durable: shared.position(shard, POSITION.durable),

@@ -4,15 +4,20 @@ import { join } from 'node:path'
 import { DecodeAgent, type DecodeCounters } from '../decode/agent.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { createDecoder, isFrameFormat } from '../decode/formats.ts'
+import { PushedBatches } from '../decode/pushed-batches.ts'
+import { counterNames } from '../ops/counter-catalog.ts'
 import type { Log } from '../ops/log.ts'
 import { FRAME_PRODUCERS, GATING_SLOT } from '../pipeline.ts'
+import { BatchIds } from '../ring/batch-ids.ts'
 import { FeedbackSender } from '../ring/feedback.ts'
 import { FrameRingConsumer } from '../ring/frame-ring.ts'
+import { GroupCommit } from '../ring/group-commit.ts'
 import { TickRingProducer } from '../ring/tick-ring.ts'
 import { DeadLetterStore } from '../validate/dead-letters.ts'
 import { Validator } from '../validate/rules.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { withPoison } from './test-faults.ts'
 
 export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log): Agent {
   const { runtime, shared, clock } = factory.options
@@ -23,7 +28,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     if (!isFrameFormat(format)) return undefined
     const settings = config.sources[source]
     const venue = settings !== undefined && 'venue' in settings ? settings.venue : ''
-    return createDecoder(format, { venue, instruments })
+    return withPoison(createDecoder(format, { venue, instruments }), factory.options.faults ?? [])
   }
   const counters = config.sources.map(({ name }) => shared.counters('decode', name))
   return new DecodeAgent({
@@ -47,6 +52,10 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
       ]),
     ),
     decoders,
+    batches: new PushedBatches({
+      marks: new TickRingProducer(memory.marks, 0, [GATING_SLOT.journal]),
+      ids: new BatchIds(memory.batchIds, config.journal.batch_ids),
+    }),
     validator: new Validator({ config: config.validate, instruments }),
     deadLetters: makeDeadLetters(factory, `shard-${shard}`, log),
     counters: (source) => counters[source] as DecodeCounters,

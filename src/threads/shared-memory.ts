@@ -6,11 +6,13 @@
 import { ChangeNotice } from '../aggregate/change-notice.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
 import type { Config } from '../config/schema.ts'
+import type { JournalIdentity } from '../journal/identity.ts'
 import {
   CACHE_ISOLATION_BYTES,
   FEEDBACK_RING_BYTES,
   FRAME_RING_BYTES,
   INSTRUMENTS_MAX,
+  MARK_RING_MARKS,
   TICK_RING_TICKS,
 } from '../limits.ts'
 import { type CounterName, type CounterSetName, counterNames } from '../ops/counter-catalog.ts'
@@ -19,13 +21,15 @@ import { MAIN_THREAD } from '../ops/profiling/thread-target.ts'
 import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { frameRingBytes } from '../ring/frame-ring-layout.ts'
+import { GroupCommit } from '../ring/group-commit.ts'
 import { SharedSeq } from '../ring/shared-seq.ts'
 import { SharedText } from '../ring/shared-text.ts'
 import { createTickRing } from '../ring/tick-ring-layout.ts'
 import type { BreakerBoard } from '../storage/breaker.ts'
 import { InstrumentTable } from '../tick/instruments.ts'
 import { Lifecycle } from './lifecycle.ts'
-import type { ThreadPlan } from './plan.ts'
+import type { ShardStart } from './open-shard.ts'
+import { MAIN_OWNER, type ThreadPlan } from './plan.ts'
 
 export interface ShardMemory {
   /** Sequence of the first record of this epoch. */
@@ -34,6 +38,13 @@ export interface ShardMemory {
   readonly frames: Readonly<Record<FrameProducer, SharedArrayBuffer>>
   readonly feedback: Readonly<Record<FrameProducer, SharedArrayBuffer>>
   readonly ticks: SharedArrayBuffer
+  /** Of decode: ends of its groups; see ring/group-commit.ts. */
+  readonly groups: SharedArrayBuffer
+  /** Marks of pushed batches, decode to journal: a tick ring of them. */
+  readonly marks: SharedArrayBuffer
+  /** Pushed batches that are remembered: BatchIds. */
+  readonly batchIds: SharedArrayBuffer
+  readonly identity: JournalIdentity
   readonly positions: SharedArrayBuffer
 }
 
@@ -58,13 +69,6 @@ export interface SharedMemory {
   readonly shards: readonly ShardMemory[]
 }
 
-/** Where each shard's journal stands when the daemon starts. */
-export interface ShardStart {
-  readonly nextSeq: number
-  readonly epoch: number
-  readonly oldestSeq: number
-}
-
 export function createSharedMemory(
   config: Config,
   threads: readonly ThreadPlan[],
@@ -74,7 +78,7 @@ export function createSharedMemory(
   const { blocks, size } = layOutCounters(config, threads)
   return {
     bells: new SharedArrayBuffer(Doorbell.bytes(threads.length)),
-    lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount)),
+    lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount + threads.length)),
     instruments: InstrumentTable.create(INSTRUMENTS_MAX),
     latest: LatestTable.create(INSTRUMENTS_MAX),
     notice: ChangeNotice.create(),
@@ -98,9 +102,13 @@ function createShard(start: ShardStart): ShardMemory {
   return {
     firstSeq: start.nextSeq,
     epoch: start.epoch,
+    identity: start.identity,
+    batchIds: start.batchIds,
+    marks: createTickRing(MARK_RING_MARKS, 0),
     frames: perProducer(FRAME_RING_BYTES),
     feedback: perProducer(FEEDBACK_RING_BYTES),
     ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
+    groups: new SharedArrayBuffer(GroupCommit.bytes(counterNames('decode').length)),
     positions,
   }
 }
@@ -144,6 +152,7 @@ function layOutCounters(
   for (const dependency of breakerNames(config.shards)) place('breaker', { dependency })
   place('ledger', {})
   place('incidents', {})
+  place('letters', {})
   place('aggregate', {})
   place('redis', {})
   place('serve', {})
@@ -157,10 +166,14 @@ export class Shared {
   readonly latest: LatestTable
   readonly notice: ChangeNotice
 
-  /** `onAdd` makes a new instrument durable; see tick/instrument-log.ts. */
-  constructor(memory: SharedMemory, onAdd?: ConstructorParameters<typeof InstrumentTable>[2]) {
+  /** `onAdd` makes a new instrument durable (tick/instrument-log.ts); `owner`: ThreadPlan's. */
+  constructor(
+    memory: SharedMemory,
+    onAdd?: ConstructorParameters<typeof InstrumentTable>[2],
+    owner = MAIN_OWNER,
+  ) {
     this.memory = memory
-    this.instruments = new InstrumentTable(memory.instruments, INSTRUMENTS_MAX, onAdd)
+    this.instruments = new InstrumentTable(memory.instruments, INSTRUMENTS_MAX, onAdd, owner)
     this.latest = new LatestTable(memory.latest, INSTRUMENTS_MAX)
     this.notice = new ChangeNotice(memory.notice)
   }

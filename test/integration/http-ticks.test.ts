@@ -51,7 +51,8 @@ class Decode {
       this.sources.add(meta.source)
       this.frameBytesMax = Math.max(this.frameBytesMax, text.length)
       const { source, token } = meta
-      receipts.receipt({ token, source, firstSeq: this.nextSeq, accepted, duplicate, rejected })
+      const counts = { accepted, duplicate, rejected, repeated: 0, isReused: false }
+      receipts.receipt({ token, source, firstSeq: this.nextSeq, ...counts })
       this.nextSeq += accepted
       frames.release()
     }

@@ -1,18 +1,18 @@
 // The whole pipeline on the calling thread, under a simulated clock: real agents, real journal,
 // no worker, no timer. Stores that need servers are off. Time moves only by `advance`.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SimulatedClock } from '../../src/clock.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { JournalReader } from '../../src/journal/reader.ts'
-import { openJournal } from '../../src/journal/recovery.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from '../../src/limits.ts'
 import { silentLog } from '../../src/ops/log.ts'
 import { PIPELINE, POSITION } from '../../src/pipeline.ts'
 import { AgentFactory } from '../../src/threads/agents.ts'
 import { COMMAND, Lifecycle, STATE } from '../../src/threads/lifecycle.ts'
+import { openShard } from '../../src/threads/open-shard.ts'
 import { type AgentPlan, planThreads } from '../../src/threads/plan.ts'
 import { Runner } from '../../src/threads/runner.ts'
 import { type Runtime, statePaths } from '../../src/threads/runtime.ts'
@@ -36,11 +36,9 @@ export class InlinePipeline {
     this.#runtime = runtime
     const { config, paths } = runtime
     const threads = planThreads(config, 1, { postgres: true, redis: true })
-    const starts = Array.from({ length: config.shards }, (_, shard) => {
-      const directory = join(paths.journal, `shard-${shard}`)
-      mkdirSync(directory, { recursive: true })
-      return openJournal(directory, shard)
-    })
+    const starts = Array.from({ length: config.shards }, (_, shard) =>
+      openShard(paths.journal, shard, config.journal),
+    )
     const memory = createSharedMemory(config, threads, starts)
     this.#instrumentLog = new InstrumentLog(paths.instruments)
     this.#instrumentLog.load(memory.instruments, INSTRUMENTS_MAX)

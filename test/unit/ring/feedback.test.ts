@@ -18,16 +18,27 @@ function createPair(capacity: number) {
   return { sender: new FeedbackSender(memory), drain, receipts, resyncs }
 }
 
+const none: Receipt = {
+  token: 0,
+  source: 0,
+  firstSeq: 0,
+  accepted: 0,
+  duplicate: 0,
+  rejected: 0,
+  repeated: 0,
+  isReused: false,
+}
+
 t.test('what is sent is what arrives, in order', async (t) => {
   const { sender, drain, receipts, resyncs } = createPair(1024)
   t.equal(drain(), 0)
-  const receipt = { token: 2 ** 32 - 1, source: 9, firstSeq: SEQ_MAX, accepted: 1, duplicate: 2 }
-  t.ok(sender.receipt({ ...receipt, rejected: 3 }))
+  const receipt = { ...none, token: 2 ** 32 - 1, source: 9, firstSeq: SEQ_MAX, accepted: 1 }
+  t.ok(sender.receipt({ ...receipt, duplicate: 2, rejected: 3, repeated: 4, isReused: true }))
   t.ok(sender.resync(65_535, 65_536))
   t.ok(sender.receipt({ ...receipt, token: 0, rejected: 0 }))
   t.equal(drain(), 3)
   t.same(receipts, [
-    { ...receipt, rejected: 3 },
+    { ...receipt, duplicate: 2, rejected: 3, repeated: 4, isReused: true },
     { ...receipt, token: 0, rejected: 0 },
   ])
   t.same(resyncs, [[65_535, 65_536]])
@@ -52,12 +63,3 @@ t.test('all receipts that may be outstanding fit', async (t) => {
   t.equal(drain(), RECEIPTS_OUTSTANDING_MAX)
   t.equal(receipts.at(-1)?.token, RECEIPTS_OUTSTANDING_MAX - 1)
 })
-
-const none: Receipt = {
-  token: 0,
-  source: 0,
-  firstSeq: 0,
-  accepted: 0,
-  duplicate: 0,
-  rejected: 0,
-}

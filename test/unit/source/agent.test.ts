@@ -80,7 +80,16 @@ t.test('feedback is drained, whatever source it is for', async (t) => {
   const { agent, feedback } = setUp(t, [synthetic('a')])
   await agent.onStart()
   const [sender] = feedback as [FeedbackSender]
-  const receipt = { token: 1, source: 0, firstSeq: 0, accepted: 1, duplicate: 0, rejected: 0 }
+  const receipt = {
+    token: 1,
+    source: 0,
+    firstSeq: 0,
+    accepted: 1,
+    duplicate: 0,
+    rejected: 0,
+    repeated: 0,
+    isReused: false,
+  }
   t.ok(sender.receipt(receipt))
   t.ok(sender.resync(0, 5))
   t.ok(sender.resync(99, 5), 'a source that is not there')
