@@ -48,7 +48,7 @@ export interface TickValidator {
   readonly quarantinedCount: number
   readonly quarantined: Float64Array
   onQuarantine: ((reason: number, batch: TickBatch, index: number) => void) | undefined
-  validate(batch: TickBatch): void
+  validate(batch: TickBatch, admitsRepeats: boolean): void
 }
 
 /** What the agent needs of the dead letters. */
@@ -124,6 +124,8 @@ export class DecodeAgent implements Agent {
   #source = 0
   #format = 0
   #wantsReceipt = false
+  /** Of a frame with ADMIT_REPEATS, which wants a receipt too: it is a group of its own. */
+  #admitsRepeats = false
   /** What the frame is that has the mark of a batch: BATCH, or UNMARKED. */
   #pushed = UNMARKED
   #frameCount = 0
@@ -216,7 +218,7 @@ export class DecodeAgent implements Agent {
     } while (!this.#isFull(ring) && ring.poll() && this.#belongs(ring.meta))
     this.#recordCount = this.#batch.count
     if (this.#pushed === BATCH.repeat) this.#batch.count = 0
-    this.#options.validator.validate(this.#batch)
+    this.#options.validator.validate(this.#batch, this.#admitsRepeats)
     ring.endAttempts()
     this.#phase = PHASE.decoded
     return this.#frameCount
@@ -228,6 +230,7 @@ export class DecodeAgent implements Agent {
     this.#source = meta.source
     this.#format = meta.format
     this.#wantsReceipt = (meta.flags & FRAME_FLAG.WANT_RECEIPT) !== 0
+    this.#admitsRepeats = (meta.flags & FRAME_FLAG.ADMIT_REPEATS) !== 0
     this.#receipt.token = meta.token
     this.#pushed = UNMARKED
     this.#frameCount = 0

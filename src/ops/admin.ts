@@ -1,10 +1,12 @@
-// The admin listener: profiles of this process's threads, over HTTP, on the main thread.
+// The admin listener: profiles of this process's threads, and its dead letters, over HTTP, on the
+// main thread.
 //
 //   GET  /debug/threads                                      which threads there are
 //   POST /debug/profile/{cpu,heap,trace}?thread=&seconds=&format=
+//   GET, POST, DELETE /v1/dlq…                               see admin-letters.ts
 //
 // Not the listener of users: it is bound to loopback unless configured otherwise, has no accounts,
-// and refuses what a web page sends. It writes nothing to disk: results go to the client only.
+// and refuses what a web page sends. Of profiles it writes nothing to disk.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,11 +14,14 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { errorText, TickdError } from '../errors.ts'
 import { ADMIN_CONNECTIONS_MAX, PROFILE_SECONDS_MAX } from '../limits.ts'
+import { answerLetters, isLettersPath, LETTERS_PATH } from './admin-letters.ts'
+import type { LettersDo } from './letters-call.ts'
 import type { Log } from './log.ts'
 import { openLinkCount } from './profiling/inspector-link.ts'
 import { FORMAT_TYPES, formatOf, profileText } from './profiling/profile-text.ts'
 import type { ProfileRequest, Profiler } from './profiling/profiler.ts'
 import { PROFILE_KINDS, type ProfileKind } from './profiling/profiles.ts'
+import { demandKnown, demandMethod, Refusal } from './refusal.ts'
 
 const SECONDS = 10
 const PROFILE_PATH = '/debug/profile/'
@@ -26,21 +31,8 @@ const CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-sr
 export interface AdminOptions {
   readonly listen: { readonly host: string; readonly port: number }
   readonly profiler: Profiler
+  readonly letters: LettersDo
   readonly log: Log
-}
-
-/** What is wrong with a request, as an HTTP answer. */
-class Refusal extends Error {
-  readonly status: number
-  readonly code: string
-  readonly fields: object
-
-  constructor(status: number, code: string, message: string, fields: object = {}) {
-    super(message)
-    this.status = status
-    this.code = code
-    this.fields = fields
-  }
 }
 
 export class AdminListener {
@@ -105,10 +97,18 @@ export class AdminListener {
       demandMethod(request, response, 'GET')
       return sendJson(response, 200, this.#threads())
     }
+    if (isLettersPath(url.pathname)) {
+      return sendJson(
+        response,
+        200,
+        await answerLetters(request, response, url, this.#options.letters),
+      )
+    }
     const kind = kindOf(url.pathname)
     if (kind === undefined) {
-      const text = `${url.pathname}: there is /debug/threads and ${PROFILE_PATH}`
-      throw new Refusal(404, 'not_found', text + PROFILE_KINDS.join('|'))
+      const kinds = `${PROFILE_PATH}${PROFILE_KINDS.join('|')}`
+      const text = `${url.pathname}: there is /debug/threads, ${kinds} and ${LETTERS_PATH}`
+      throw new Refusal(404, 'not_found', text)
     }
     demandMethod(request, response, 'POST')
     await this.#profile(kind, url.searchParams, response)
@@ -152,11 +152,7 @@ export class AdminListener {
   }
 
   #parse(kind: ProfileKind, parameters: URLSearchParams) {
-    const known = ['thread', 'seconds', 'format']
-    const odd = [...parameters.keys()].find((name) => !known.includes(name))
-    if (odd !== undefined) {
-      throw new Refusal(400, 'bad_parameter', `${odd}: there is ${known.join(', ')}`)
-    }
+    demandKnown(parameters, ['thread', 'seconds', 'format'])
     const thread = parameters.get('thread') ?? (kind === 'trace' ? 'all' : '')
     const secondsText = parameters.get('seconds') ?? String(SECONDS)
     const seconds = /^\d{1,4}$/.test(secondsText) ? Number(secondsText) : 0
@@ -184,18 +180,17 @@ function titleOf(thread: string, roles: readonly string[]): string {
   return others.length === 0 ? thread : `${thread} (${others.join(', ')})`
 }
 
-function demandMethod(request: IncomingMessage, response: ServerResponse, method: string): void {
-  if (request.method === method) return
-  response.setHeader('allow', method)
-  throw new Refusal(405, 'method_not_allowed', `use ${method}`)
-}
-
 function refusalOf(error: unknown): Refusal {
   // An aborted wait wraps the reason of its abortion.
   const thrown = error instanceof Error && error.name === 'AbortError' ? error.cause : error
   if (thrown instanceof Refusal) return thrown
   if (!(thrown instanceof TickdError)) return new Refusal(500, 'internal', errorText(thrown))
-  const statuses: Record<string, number> = { USAGE: 400, PROFILE_BUSY: 409, PROFILE_FAILED: 504 }
+  const statuses: Record<string, number> = {
+    USAGE: 400,
+    PROFILE_BUSY: 409,
+    PROFILE_FAILED: 504,
+    IO: 503,
+  }
   const code = thrown.code === 'USAGE' ? 'bad_parameter' : thrown.code.toLowerCase()
   return new Refusal(statuses[thrown.code] ?? 500, code, thrown.message)
 }

@@ -74,14 +74,14 @@ export function* readDeadLetters(
   filter: DeadLetterFilter = {},
 ): Generator<DeadLetter, void, undefined> {
   for (const file of letterFiles(directory)) {
-    for (const letter of lettersOf(file)) if (matches(letter, filter)) yield letter
+    for (const letter of lettersOf(file)) if (matchesFilter(letter, filter)) yield letter
   }
 }
 
-/** The letters of one file. */
-export function* lettersOf(file: string): Generator<DeadLetter, void, undefined> {
+/** The letters of one file, from an offset on. None when it is not there. */
+export function* lettersOf(file: string, from = 0): Generator<DeadLetter, void, undefined> {
   const bytes = readIfThere(file)
-  let offset = 0
+  let offset = from
   while (bytes.length - offset >= LETTER_HEADER_BYTES_V1) {
     const size = letterSizeAt(bytes, offset)
     if (size > 0) yield readLetter(file, bytes, offset)
@@ -126,7 +126,8 @@ function letterId(file: string, offset: number): string {
   return `${series}.${letterFileNumber(path.basename(file))}.${offset}`
 }
 
-function matches(letter: DeadLetter, filter: DeadLetterFilter): boolean {
+/** True where the letter meets all of what the filter gives. */
+export function matchesFilter(letter: DeadLetter, filter: DeadLetterFilter): boolean {
   const { reasons, sources, stages, instruments, fromNs, untilNs } = filter
   if (stages !== undefined && !stages.includes(letter.stage)) return false
   if (reasons !== undefined && !reasons.includes(letter.reason)) return false

@@ -23,9 +23,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -353,7 +353,7 @@ export class DeadLetterStore {
     // Purged by hand meanwhile: not ours to count.
     if (!existsSync(file)) return
     const count = letterCount >= 0 ? letterCount : scan(readFileSync(file)).letterCount
-    unlinkSync(file)
+    rmSync(file, { force: true })
     counters.add('letters_discarded', count)
     writeFileSync(path.join(directory, DISCARDED_FILE), `${discardedCount(directory) + count}\n`)
   }

@@ -82,9 +82,10 @@ export class Validator {
 
   /**
    * Judges all ticks of `batch`. Accepted ones are moved to its front, in order, and batch.count is
-   * set to how many they are.
+   * set to how many they are. `admitsRepeats`: these were accepted before and a store refused them,
+   * so that they are known as repeats of themselves.
    */
-  validate(batch: TickBatch): void {
+  validate(batch: TickBatch, admitsRepeats = false): void {
     this.duplicateCount = 0
     this.quarantinedCount = 0
     this.quarantined.fill(0)
@@ -95,7 +96,7 @@ export class Validator {
       const verdict = judge(words, bytes, index, instrumentCount, this.#limits)
       if (verdict !== ACCEPTED) {
         this.#quarantine(verdict, batch, index)
-      } else if (this.#admit(batch, index)) {
+      } else if (this.#admit(batch, index, admitsRepeats)) {
         batch.move(index, accepted++)
       }
     }
@@ -109,14 +110,14 @@ export class Validator {
   }
 
   /** Sets the flags of an acceptable tick. False for an exact repeat. */
-  #admit(batch: TickBatch, index: number): boolean {
+  #admit(batch: TickBatch, index: number, admitsRepeats: boolean): boolean {
     const { words } = batch
     const at = index * TICK_WORDS
     const kind = batch.kind(index)
     const instrument = words[at + WORD.instrument] as number
     const before = batch.flags(index)
     let flags = before
-    if (kind === KIND.trade && (flags & FLAG.CORRECTED) === 0) {
+    if (kind === KIND.trade && (flags & FLAG.CORRECTED) === 0 && !admitsRepeats) {
       const seen = this.#tradeIds.look(instrument, words, at)
       if (seen === SEEN.repeat) {
         this.duplicateCount++

@@ -3,14 +3,22 @@
 import { request as httpRequest } from 'node:http'
 import t from 'tap'
 import { AdminListener } from '../../../src/ops/admin.ts'
+import type { LettersCall } from '../../../src/ops/letters-call.ts'
 import { silentLog } from '../../../src/ops/log.ts'
 import { openLinkCount } from '../../../src/ops/profiling/inspector-link.ts'
 import { Profiler } from '../../../src/ops/profiling/profiler.ts'
 
 const threads = [{ name: 'hot', roles: ['decode-0'], waits: 'blocking' as const }]
+/** What was asked of the dead letters last. */
+let asked: LettersCall | undefined
+const letters = async (call: LettersCall): Promise<object | undefined> => {
+  asked = call
+  return call.op === 'show' ? undefined : { op: call.op }
+}
 const admin = new AdminListener({
   listen: { host: '127.0.0.1', port: 0 },
   profiler: new Profiler(threads),
+  letters,
   log: silentLog,
 })
 const base = `http://${await admin.start()}`
@@ -112,6 +120,7 @@ t.test('a listener that stops gives its profiles up', async (t) => {
   const other = new AdminListener({
     listen: { host: '127.0.0.1', port: 0 },
     profiler: new Profiler([]),
+    letters,
     log: silentLog,
   })
   const address = await other.start()
@@ -129,6 +138,7 @@ t.test('an address that cannot be bound is named with its option', async (t) => 
   const other = new AdminListener({
     listen: { host: '127.0.0.1', port: Number(new URL(base).port) },
     profiler: new Profiler([]),
+    letters,
     log: silentLog,
   })
   await t.rejects(other.start(), { code: 'ADDRESS_IN_USE', message: /^admin\.listen: 127/ })
@@ -141,3 +151,51 @@ async function until(test: () => boolean): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
+
+t.test('dead letters: what is asked, in the words of the thread that answers', async (t) => {
+  const ask = async (method: string, path: string) => {
+    asked = undefined
+    const response = await fetch(`${base}/v1/dlq${path}`, { method })
+    return { status: response.status, json: await response.json(), asked }
+  }
+  const list = await ask('GET', '?source=a&source=b&reason=bad_json&since=1970-01-01T00:00:01Z')
+  t.same(list.json, { op: 'list' })
+  const filter = { sources: ['a', 'b'], reasons: ['bad_json'], fromNs: 1_000_000_000n }
+  t.same(list.asked, { op: 'list', filter, limit: 100 })
+  const summary = await ask('GET', '?summary=true&stage=store&state=settled&after=shard-0.1.0')
+  const rest = { stages: ['store'], states: ['settled'], after: 'shard-0.1.0' }
+  t.same(summary.asked, { op: 'summary', filter: rest })
+  const show = await ask('GET', '/shard-0.1.64')
+  t.same(show.asked, { op: 'show', id: 'shard-0.1.64' })
+  t.equal(show.status, 404, 'it is not there')
+  const replay = await ask('POST', '/replay?limit=7&dry_run=true')
+  const request = { filter: {}, limit: 7, dryRun: true, evenDoubtful: false }
+  t.same(replay.asked, { op: 'replay', request })
+  t.same((await ask('DELETE', '?confirm=yes')).asked, { op: 'purge', filter: {} })
+})
+
+t.test('dead letters: what is wrong is said, and nothing is asked', async (t) => {
+  const cases: [method: string, path: string, status: number, code: string, message: RegExp][] = [
+    ['DELETE', '', 400, 'not_confirmed', /confirm=yes/],
+    ['DELETE', '?confirm=true', 400, 'not_confirmed', /confirm=yes/],
+    ['POST', '', 405, 'method_not_allowed', /GET or DELETE/],
+    ['GET', '/replay', 405, 'method_not_allowed', /POST/],
+    ['GET', '?sauce=a', 400, 'bad_parameter', /sauce: there is source/],
+    ['GET', '?reason=bad', 400, 'bad_parameter', /bad_json/],
+    ['GET', '?state=dead', 400, 'bad_parameter', /open, doubt, settled/],
+    ['GET', '?since=yesterday', 400, 'bad_parameter', /2h/],
+    ['GET', '?limit=0', 400, 'bad_parameter', /1 to 10000/],
+    ['GET', '?limit=10001', 400, 'bad_parameter', /1 to 10000/],
+    ['POST', '/replay?dry_run=yes', 400, 'bad_parameter', /true or false/],
+  ]
+  for (const [method, path, status, code, message] of cases) {
+    asked = undefined
+    const response = await fetch(`${base}/v1/dlq${path}`, { method })
+    t.equal(response.status, status, `${method} ${path}`)
+    const { error } = (await response.json()) as { error: object }
+    t.match(error, { code, message }, `${method} ${path}`)
+    t.equal(asked, undefined)
+  }
+  const fromPage = await fetch(`${base}/v1/dlq`, { headers: { origin: 'http://evil.example' } })
+  t.equal(fromPage.status, 403, 'web pages may not ask here')
+})
