@@ -123,6 +123,8 @@ export const FEED_LATEST_MS = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
+/** Id of a pushed batch, characters. */
+export const BATCH_ID_LENGTH_MAX = 255
 /** POST /v1/ticks: bodies of the largest size held at once; beyond it 503. */
 export const PUSH_BODIES_MAX = 4
 /** As above, requests of any size. */

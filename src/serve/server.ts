@@ -13,6 +13,8 @@ export interface HttpRequest {
   readonly contentType: string
   /** Of the body, as declared; -1 when not declared. */
   readonly contentLengthBytes: number
+  /** The header of that name; '' when absent. */
+  readonly idempotencyKey: string
 }
 
 export interface HttpReply {
@@ -91,6 +93,7 @@ export const STATUS_TEXT: Readonly<Record<number, string>> = Object.freeze({
   400: 'Bad Request',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   500: 'Internal Server Error',

@@ -184,6 +184,7 @@ function readRequest(req: UwsRequest): HttpRequest {
     query: new URLSearchParams(req.getQuery() ?? ''),
     contentType: (req.getHeader('content-type').split(';')[0] as string).trim().toLowerCase(),
     contentLengthBytes: length === '' ? -1 : Number(length),
+    idempotencyKey: req.getHeader('idempotency-key').trim(),
   }
 }
 

@@ -93,6 +93,7 @@ t.test('lines are answered with what became of them, and their sequences', async
     accepted: 2,
     duplicate: 1,
     rejected: 1,
+    repeated: 0,
     first_seq: 1000,
     last_seq: 1001,
     epoch: 7,

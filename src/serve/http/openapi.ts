@@ -14,6 +14,13 @@ const query = (name: string, description: string, schema: object = text) => ({
   schema,
 })
 
+const header = (name: string, description: string) => ({
+  name,
+  in: 'header',
+  description,
+  schema: text,
+})
+
 const SYMBOL = query('symbol', 'Canonical symbol, the venue’s spelling, or a glob: ETH-*')
 const VENUE = query('venue', 'Venue')
 const LIMIT = query('limit', 'Most rows; bounded by serve.query_rows_max', integer)
@@ -132,7 +139,10 @@ export const OPENAPI = {
     '/v1/ticks': {
       post: {
         summary: 'Takes ticks; answers when they are durable',
-        parameters: [query('source', 'Name of a source of type http; default: the first')],
+        parameters: [
+          query('source', 'Name of a source of type http; default: the first'),
+          header('Idempotency-Key', 'Id of this body: sent again with it, nothing is stored twice'),
+        ],
         requestBody: {
           required: true,
           content: Object.fromEntries(PUSH_CONTENT_TYPES.map((type) => [type, { schema: text }])),
@@ -141,6 +151,7 @@ export const OPENAPI = {
           200: json('All records are durable', { $ref: '#/components/schemas/Receipt' }),
           400: failure('The body is not what its content type says'),
           404: failure('No source of type http has this name'),
+          409: failure('The Idempotency-Key was used for another body'),
           413: failure('The body or a line is too large'),
           415: failure('The content type is not one of those listed'),
           503: failure('Too much is under way; see Retry-After'),
@@ -181,6 +192,7 @@ export const OPENAPI = {
         accepted: integer,
         duplicate: integer,
         rejected: integer,
+        repeated: integer,
         first_seq: nullable('integer'),
         last_seq: nullable('integer'),
         epoch: integer,

@@ -6,10 +6,14 @@
 // cannot begin is refused with 503 and nothing of it was taken; one that is stuck half-way is told
 // what was accepted. Must happen before the answer: the journal is durable up to its last record,
 // and up to those of which it sent a duplicate (they lie before its receipts' sequences).
+//
+// A body with an Idempotency-Key is a batch with an id, each of its frames a part of it: decode
+// knows parts that it has published before, and their receipts name the records of the first time.
 
 import { randomInt } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
 import {
+  BATCH_ID_LENGTH_MAX,
   PUSH_BODIES_MAX,
   PUSH_DURABLE_MS_MAX,
   PUSH_FRAMES_OUTSTANDING_MAX,
@@ -18,6 +22,7 @@ import {
 } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
+import { batchKey, batchPrefix } from '../../ring/batch-mark.ts'
 import type { FeedbackHandler, FeedbackReceiver, Receipt } from '../../ring/feedback.ts'
 import { FRAME_FLAG, type FrameMeta, type FrameRingProducer } from '../../ring/frame-ring.ts'
 import type { HttpReply, HttpRequest } from '../server.ts'
@@ -52,17 +57,28 @@ export interface PushOptions {
   readonly clock: Clock
 }
 
+const MARKED = FRAME_FLAG.WANT_RECEIPT | FRAME_FLAG.MARKED
+const NO_PREFIX = new Uint8Array(0)
+
 interface Job {
   readonly reply: HttpReply
   readonly lane: PushLane
   readonly source: PushSource
   readonly body: PushBody
+  /** Of its id; undefined where it has none. */
+  readonly key: Uint8Array | undefined
+  /** Frames put on the ring: the number of the next part. */
+  partCount: number
   /** Bytes put on the ring. */
   sentBytes: number
   framesOutstanding: number
   accepted: number
   duplicate: number
   rejected: number
+  /** Of the duplicate: records that an earlier try has stored. */
+  repeated: number
+  /** The id stands for another body. */
+  isReused: boolean
   firstSeq: number
   /** All of its records, and those they repeat, lie below it. */
   endSeq: number
@@ -107,6 +123,11 @@ export class Push implements FeedbackHandler {
       sendError(reply, 415, 'unsupported_type', message)
       return
     }
+    if (request.idempotencyKey.length > BATCH_ID_LENGTH_MAX) {
+      const message = `an idempotency-key has at most ${BATCH_ID_LENGTH_MAX} characters`
+      sendError(reply, 400, 'bad_key', message)
+      return
+    }
     if (request.contentLengthBytes > bodyBytesMax) {
       sendError(reply, 413, 'body_too_large', `at most ${bodyBytesMax} bytes a request`)
       return
@@ -143,10 +164,14 @@ export class Push implements FeedbackHandler {
     job.accepted += receipt.accepted
     job.duplicate += receipt.duplicate
     job.rejected += receipt.rejected
-    job.endSeq = Math.max(job.endSeq, receipt.firstSeq + receipt.accepted)
-    if (receipt.accepted === 0) return
-    if (job.firstSeq < 0) job.firstSeq = receipt.firstSeq
-    job.lastSeq = Math.max(job.lastSeq, receipt.firstSeq + receipt.accepted - 1)
+    job.repeated += receipt.repeated
+    job.isReused ||= receipt.isReused
+    // Accepted now, or by an earlier try that may not be durable yet either.
+    const count = receipt.accepted + receipt.repeated
+    job.endSeq = Math.max(job.endSeq, receipt.firstSeq + count)
+    if (count === 0) return
+    if (job.firstSeq < 0 || receipt.firstSeq < job.firstSeq) job.firstSeq = receipt.firstSeq
+    job.lastSeq = Math.max(job.lastSeq, receipt.firstSeq + count - 1)
   }
 
   /** Pushed frames have no books to resynchronise. */
@@ -170,22 +195,26 @@ export class Push implements FeedbackHandler {
       }
       const body = readPushBody(request.contentType, bytes)
       if (isFault(body)) sendError(reply, body.status, 'bad_body', body.message)
-      else this.#queue(reply, source, body)
+      else this.#queue(reply, source, body, request.idempotencyKey)
     })
   }
 
-  #queue(reply: HttpReply, source: PushSource, body: PushBody): void {
+  #queue(reply: HttpReply, source: PushSource, body: PushBody, id: string): void {
     this.#reservedBytes += body.bytes.length
     const job: Job = {
       reply,
       lane: this.#options.lanes[source.shard] as PushLane,
       source,
       body,
+      key: id === '' ? undefined : batchKey(source.name, id),
+      partCount: 0,
       sentBytes: 0,
       framesOutstanding: 0,
       accepted: 0,
       duplicate: 0,
       rejected: 0,
+      repeated: 0,
+      isReused: false,
       firstSeq: -1,
       endSeq: 0,
       lastSeq: -1,
@@ -202,7 +231,7 @@ export class Push implements FeedbackHandler {
     // A client that has gone gets no answer; what it sent so far is taken, the rest is not.
     if (job.reply.done) this.#finish(job)
     else if (job.framesOutstanding === 0 && isSent && job.lane.durable() >= job.endSeq) {
-      sendJson(job.reply, this.#result(job))
+      this.#answer(job)
       this.#finish(job)
     } else if (job.framesOutstanding === 0 && !isSent && waitedMs >= PUSH_STALL_MS_MAX) {
       this.#refuseRest(job)
@@ -229,7 +258,11 @@ export class Push implements FeedbackHandler {
       meta.token = this.#freeToken()
       meta.recvSec = clock.sec
       meta.recvNsec = clock.nsec
-      if (!lane.producer.tryWrite(meta, body.bytes, job.sentBytes, end)) break
+      meta.flags = job.key === undefined ? FRAME_FLAG.WANT_RECEIPT : MARKED
+      const prefix = job.key === undefined ? NO_PREFIX : batchPrefix(job.key, job.partCount)
+      const { bytes } = body
+      if (!lane.producer.tryWrite(meta, prefix, 0, prefix.length, bytes, job.sentBytes, end)) break
+      job.partCount++
       source.counters.add('frames')
       source.counters.add('bytes', end - job.sentBytes)
       this.#outstanding.set(meta.token, job)
@@ -248,6 +281,16 @@ export class Push implements FeedbackHandler {
     return token
   }
 
+  #answer(job: Job): void {
+    const result = this.#result(job)
+    if (!job.isReused) {
+      sendJson(job.reply, result)
+      return
+    }
+    const message = 'the idempotency-key was used for another body; what differs was not taken'
+    sendJson(job.reply, { error: { code: 'key_reused', message }, ...result }, 409)
+  }
+
   #refuseRest(job: Job): void {
     const { reply, sentBytes } = job
     if (sentBytes === 0) sendBusy(reply, 'busy', 'the way in is full; nothing of this was taken')
@@ -262,11 +305,12 @@ export class Push implements FeedbackHandler {
   }
 
   #result(job: Job) {
-    const hasRecords = job.accepted > 0
+    const hasRecords = job.accepted + job.repeated > 0
     return {
       accepted: job.accepted,
       duplicate: job.duplicate,
       rejected: job.rejected,
+      repeated: job.repeated,
       first_seq: hasRecords ? job.firstSeq : null,
       last_seq: hasRecords ? job.lastSeq : null,
       epoch: job.lane.epoch,
