@@ -51,6 +51,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
         ['serve', 0],
       ]),
     ),
+    commit: new GroupCommit(memory.groups, counterNames('decode').length),
     decoders,
     batches: new PushedBatches({
       marks: new TickRingProducer(memory.marks, 0, [GATING_SLOT.journal]),

@@ -17,7 +17,10 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
   const { serve } = runtime.config
   const shards = factory.shards()
   return new ServeAgent({
-    settings: runtime.config.serve,
+    settings: {
+      ...serve,
+      listen: { ...serve.listen, port: factory.portOf('http', serve.listen.port) },
+    },
     epoch: shards[0]?.epoch ?? 0,
     rings: shards.map(({ ticks, firstSeq }, shard) => ({
       shard,
@@ -33,12 +36,12 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
     history: openHistory(runtime, log),
     readiness: () => readiness(shared, threads),
     metrics: () => metricSources(shared),
+    sourceNames: runtime.config.sources.map(({ name }) => name),
+    ask,
     clock,
     log,
     counters: shared.counters('serve'),
-    sourceNames: runtime.config.sources.map(({ name }) => name),
-    ask,
-    onListening: announce,
+    onListening: factory.announce,
   })
 }
 

@@ -57,6 +57,8 @@ export interface WorkerData {
   readonly thread: ThreadPlan
   readonly threads: readonly ThreadPlan[]
   readonly memory: SharedMemory
+  /** Ports that listeners of an earlier life of the thread were bound to, by their name. */
+  readonly ports: ReadonlyMap<string, number>
 }
 
 export type FromWorker =

@@ -1,26 +1,34 @@
-// Starts the threads, starts and drains the agents in order, replaces a thread that died.
+// Starts the threads, starts and drains the agents in order, and makes a thread anew that died,
+// stood still or held too much memory.
 //
 // Start: bottom of the pipeline first, so that every reader is there before its writer. Stop: top
-// first, each stage drained before the next is asked, within one deadline for all.
+// first, each stage drained before the next is asked, within one deadline for all. In between:
+// watch. A thread that does not move on is ended (thread-watch.ts judges), what it left behind is
+// set right (repair.ts), and its agents go on in a new one where the shared memory says they stood.
 
-import { Worker } from 'node:worker_threads'
-import { errorText, TickdError } from '../errors.ts'
+import type { Worker } from 'node:worker_threads'
+import { TickdError } from '../errors.ts'
+import { THREAD_END_MS_MAX } from '../limits.ts'
+import { systemAddon } from '../native/addon.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { Answer, Question } from '../ops/questions.ts'
 import { PIPELINE, type StageName } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { COMMAND, Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
+import { MemoryWatch } from './memory-watch.ts'
 import type { AgentPlan, ThreadPlan } from './plan.ts'
-import type { FromWorker, Runtime, ToWorker, WorkerData } from './runtime.ts'
-import type { SharedMemory } from './shared-memory.ts'
+import { repairAfter } from './repair.ts'
+import type { FromWorker, Runtime, ToWorker } from './runtime.ts'
+import { Shared, type SharedMemory } from './shared-memory.ts'
+import { cuts, testFaults } from './test-faults.ts'
+import { ThreadWatch, WATCH_MS } from './thread-watch.ts'
+import { hangText, WorkerThread } from './worker-thread.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 2000
-const THREAD_DEATHS_MAX = 5
-/** An agent that has not finished a duty cycle for so long hangs. */
-const HANG_MS = 10_000
-const WATCH_MS = 1000
+/** Of the time to drain, what one stage that does not come to an end leaves to those after it. */
+const DRAIN_RESERVE = 0.25
 
 export interface SupervisorOptions {
   readonly runtime: Runtime
@@ -35,84 +43,102 @@ export interface SupervisorOptions {
   readonly onIncident: (report: IncidentReport) => void
   /** A thread asks what main knows. */
   readonly onQuestion: (question: Question) => Answer
+  /** True while a profile of the thread is taken: it may stand still for that. */
+  readonly isProfiled?: (thread: string) => boolean
 }
 
-interface Watched extends AgentPlan {
+interface Supervised extends AgentPlan {
   readonly lifecycle: Lifecycle
   readonly bell: Doorbell
-  heartbeat: number
-  beatAtMs: number
-  hangs: boolean
 }
 
 export class Supervisor {
   readonly #options: SupervisorOptions
-  readonly #agents: Watched[]
-  readonly #workers = new Map<string, Worker>()
-  readonly #exits = new Map<string, Promise<void>>()
-  #deaths = 0
+  readonly #shared: Shared
+  readonly #agents: readonly Supervised[]
+  readonly #threads: readonly WorkerThread[]
+  readonly #watches = new Map<WorkerThread, ThreadWatch>()
+  readonly #memoryWatch: MemoryWatch
+  readonly #ports = new Map<string, number>()
+  readonly #cutTimers: NodeJS.Timeout[] = []
   #stopping = false
   #fatal: TickdError | undefined
   readonly #fatalSeen = Promise.withResolvers<void>()
   #watch: NodeJS.Timeout | undefined
+  #healthyMs = 0
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { memory, threads } = options
+    const { memory, threads, runtime } = options
+    this.#shared = new Shared(memory)
     this.#agents = threads.flatMap((thread) =>
       thread.agents.map((agent) => ({
         ...agent,
         lifecycle: new Lifecycle(memory.lifecycle, agent.slot),
         bell: new Doorbell(memory.bells, thread.bell),
-        heartbeat: 0,
-        beatAtMs: 0,
-        hangs: false,
       })),
     )
+    this.#threads = threads.map((plan) => this.#makeThread(plan))
+    this.#memoryWatch = new MemoryWatch(threads, this.#shared, runtime.config.supervise)
   }
 
   /** Resolves when every agent runs. Throws the first start failure; the caller then stops. */
   async start(): Promise<void> {
-    for (const thread of this.#options.threads) this.#spawn(thread)
+    for (const thread of this.#threads) this.#spawn(thread)
     for (const { stage } of [...PIPELINE].reverse()) {
       await this.#toState(stage, COMMAND.run, STATE.running, START_TIMEOUT_MS)
       if (this.#fatal !== undefined) throw this.#fatal
     }
     this.#watch = setInterval(() => this.#watchTurn(), WATCH_MS)
+    this.#healthyMs = performance.now()
+    this.#armCuts()
   }
 
   /** Drains and closes everything. Returns the roles that did not drain in time. */
   async stop(drainMs: number): Promise<string[]> {
     this.#stopping = true
     clearInterval(this.#watch)
+    for (const timer of this.#cutTimers) clearTimeout(timer)
     const deadline = performance.now() + drainMs
     const late: string[] = []
-    for (const { stage } of PIPELINE) {
-      const leftMs = Math.max(0, deadline - performance.now())
+    for (const [index, { stage }] of PIPELINE.entries()) {
+      const reserveMs = index === PIPELINE.length - 1 ? 0 : drainMs * DRAIN_RESERVE
+      // One that is out of time already is still asked: it may have nothing left to do.
+      const leftMs = Math.max(late.length > 0 ? 100 : 0, deadline - performance.now() - reserveMs)
       const states = await this.#toState(stage, COMMAND.drain, STATE.drained, leftMs)
       for (const [roleName, state] of states) {
         const idle = state === STATE.drained || state === STATE.fresh || state === STATE.closed
         if (!idle) late.push(`${roleName} (${STATE_NAMES[state]})`)
       }
     }
-    for (const { stage } of PIPELINE) {
-      await this.#toState(stage, COMMAND.close, STATE.closed, CLOSE_TIMEOUT_MS)
-    }
-    const exits = Promise.all(this.#exits.values())
-    const timeout = new Promise((resolve) => setTimeout(resolve, CLOSE_TIMEOUT_MS).unref())
-    await Promise.race([exits, timeout])
-    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()))
+    await this.#close()
     return late
   }
 
-  /** Each agent's role, state and restarts: for readiness, metrics and the status line. */
-  states(): { roleName: string; state: string; restarts: number; hangs: boolean }[] {
-    return this.#agents.map(({ roleName, lifecycle, hangs }) => ({
-      roleName,
-      state: STATE_NAMES[lifecycle.state] ?? 'unknown',
-      restarts: lifecycle.restarts,
-      hangs,
-    }))
+  /** Threads that cannot be ended: only the end of the process ends them. */
+  get stuck(): string[] {
+    return this.#threads.flatMap(({ isAlive, plan }) => (isAlive ? [plan.name] : []))
+  }
+
+  /** True while every thread moves on: what a watchdog outside is told. */
+  isHealthy(nowMs: number): boolean {
+    return nowMs - this.#healthyMs < 3 * WATCH_MS
+  }
+
+  /** All stages at once, within one bound: they have nothing more to wait for. */
+  async #close(): Promise<void> {
+    const closing = PIPELINE.map(({ stage }) =>
+      this.#toState(stage, COMMAND.close, STATE.closed, CLOSE_TIMEOUT_MS),
+    )
+    await Promise.all(closing)
+    await this.#untilEnded(CLOSE_TIMEOUT_MS)
+    for (const thread of this.#threads) if (canEnd(thread.plan)) thread.end('stop')
+    await this.#untilEnded(CLOSE_TIMEOUT_MS)
+  }
+
+  async #untilEnded(timeoutMs: number): Promise<void> {
+    const timeout = new Promise((resolve) => setTimeout(resolve, timeoutMs).unref())
+    await Promise.race([Promise.all(this.#threads.map(({ ended }) => ended)), timeout])
   }
 
   /** Gives a command to all agents of a stage; returns the states they reached in time. */
@@ -142,27 +168,28 @@ export class Supervisor {
     )
   }
 
-  #spawn(thread: ThreadPlan): void {
-    const { runtime, threads, memory } = this.#options
-    const data: WorkerData = { runtime, thread, threads, memory }
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: data,
-      name: thread.name,
+  #makeThread(plan: ThreadPlan): WorkerThread {
+    const { runtime, threads, memory, log } = this.#options
+    return new WorkerThread({
+      plan,
+      data: () => ({ runtime, thread: plan, threads, memory, ports: this.#ports }),
+      heapBytes: runtime.config.supervise.heap_bytes,
+      log,
+      onMessage: (message, worker) => this.#onMessage(message, worker),
+      onEnd: (thread) => this.#onEnd(thread),
     })
-    this.#workers.set(thread.name, worker)
-    worker.on('message', (message: FromWorker) => this.#onMessage(message, worker))
-    worker.on('error', (error) => this.#onDeath(thread, error))
-    const exit = new Promise<void>((resolve) => {
-      worker.on('exit', () => {
-        this.#workers.delete(thread.name)
-        resolve()
-      })
-    })
-    this.#exits.set(thread.name, exit)
+  }
+
+  #spawn(thread: WorkerThread): void {
+    const { supervise } = this.#options.runtime.config
+    const { lifecycle } = this.#options.memory
+    thread.start()
+    this.#watches.set(thread, new ThreadWatch(thread.plan, lifecycle, supervise, performance.now()))
   }
 
   #onMessage(message: FromWorker, worker: Worker): void {
     if (message.type === 'listening') {
+      this.#ports.set(message.name, Number(/\d+$/.exec(message.address)?.[0] ?? 0))
       this.#options.onListening(message.name, message.address)
       return
     }
@@ -181,34 +208,80 @@ export class Supervisor {
     this.#fail(new TickdError(message.code, message.message))
   }
 
-  #onDeath(thread: ThreadPlan, error: unknown): void {
-    const stack = error instanceof Error ? error.stack : undefined
-    this.#options.log.error({ thread: thread.name, error: errorText(error), stack }, 'thread died')
+  /** A thread's end is complete: as it should at a stop, or it is made anew. */
+  #onEnd(thread: WorkerThread): void {
+    const { log, runtime, onIncident } = this.#options
+    const { name, agents } = thread.plan
+    const isOver = agents.every(({ slot }) => {
+      const { state } = new Lifecycle(this.#shared.memory.lifecycle, slot)
+      return state === STATE.closed || state === STATE.failed
+    })
+    if (isOver) return
+    const called = this.#watches.get(thread)?.called()?.roleName
+    const why = thread.deathReason()
+    const fields = { thread: name, why, called, stack: thread.stack }
+    log.error(fields, this.#stopping ? 'thread ended' : 'thread ended; making it anew')
+    this.#shared.counters('thread', name).add('deaths')
+    repairAfter(thread.plan, this.#shared, runtime.paths.instruments, this.#stopping)
     if (this.#stopping) return
-    this.#deaths++
-    if (this.#deaths > THREAD_DEATHS_MAX) {
-      this.#fail(new TickdError('AGENT_FAILED', `thread ${thread.name} keeps dying`))
-      return
-    }
-    this.#spawn(thread)
+    onIncident({
+      kind: 'agent_restarted',
+      severity: 'warning',
+      summary: `thread ${name} ended and was made anew`,
+      evidence: { why, called, roles: agents.map(({ roleName }) => roleName) },
+    })
+    if (thread.mayLiveAgain(performance.now())) this.#spawn(thread)
+    else this.#fail(new TickdError('AGENT_FAILED', `thread ${name} ends too often: ${why}`))
   }
 
   #watchTurn(): void {
     const nowMs = performance.now()
-    for (const agent of this.#agents) {
-      const { lifecycle, roleName } = agent
-      if (lifecycle.state === STATE.failed) {
-        this.#fail(new TickdError('AGENT_FAILED', `${roleName} failed too often; see the log`))
-      }
-      const beats = lifecycle.heartbeat
-      if (beats !== agent.heartbeat || agent.beatAtMs === 0) {
-        agent.heartbeat = beats
-        agent.beatAtMs = nowMs
-        agent.hangs = false
-      } else if (!agent.hangs && nowMs - agent.beatAtMs > HANG_MS) {
-        agent.hangs = true
-        this.#options.log.error({ role: roleName, forMs: HANG_MS }, 'agent hangs')
-      }
+    const { isProfiled = () => false } = this.#options
+    for (const { lifecycle, roleName } of this.#agents) {
+      if (lifecycle.state !== STATE.failed) continue
+      this.#fail(new TickdError('AGENT_FAILED', `${roleName} failed too often; see the log`))
+    }
+    let isHealthy = true
+    for (const thread of this.#threads) {
+      const hang = this.#watches.get(thread)?.look(nowMs, isProfiled(thread.plan.name))
+      const toldMs = thread.toldMs(nowMs)
+      if (hang === undefined && toldMs === undefined) continue
+      isHealthy = false
+      if (toldMs === undefined && hang !== undefined) {
+        this.#shared.counters('thread', thread.plan.name).add('hangs')
+        this.#end(thread, hangText(hang))
+      } else if ((toldMs ?? 0) > THREAD_END_MS_MAX) this.#giveUp(thread)
+    }
+    const held = this.#memoryWatch.look(nowMs, process.memoryUsage.rss())
+    const holder = this.#threads.find(({ plan }) => plan === held?.thread)
+    if (held !== undefined) {
+      if (holder === undefined) this.#options.log.error({ why: held.why }, 'too much memory')
+      else this.#end(holder, held.why)
+    }
+    if (isHealthy) this.#healthyMs = nowMs
+  }
+
+  #end(thread: WorkerThread, why: string): void {
+    this.#options.log.error({ thread: thread.plan.name, why }, 'ending a thread')
+    if (canEnd(thread.plan)) thread.end(why)
+    else {
+      const text = 'and cannot be ended alone without the native addon (sh scripts/build-native)'
+      this.#fail(new TickdError('AGENT_FAILED', `thread ${thread.plan.name}: ${why}, ${text}`))
+    }
+  }
+
+  #giveUp({ plan }: WorkerThread): void {
+    const text = `thread ${plan.name} does not end: it is in a system call or in native code`
+    this.#fail(new TickdError('AGENT_FAILED', `${text}; see the disk and the kernel's log`))
+  }
+
+  /** For tests: threads that are ended at a time of the test's choosing. */
+  #armCuts(): void {
+    for (const { role, afterMs } of cuts(testFaults(process.env))) {
+      const thread = this.#threads.find(({ plan }) =>
+        plan.agents.some(({ roleName }) => roleName === role),
+      )
+      this.#cutTimers.push(setTimeout(() => thread?.end('a fault on demand'), afterMs))
     }
   }
 
@@ -218,4 +291,12 @@ export class Supervisor {
     this.#fatalSeen.resolve()
     if (!this.#stopping) this.#options.onFatal(error)
   }
+}
+
+/**
+ * True where the thread can be ended without ending the process: uWebSockets.js leaves its sockets
+ * open, and only the addon can close them (see guardLoop in native/addon.cc).
+ */
+function canEnd({ agents }: ThreadPlan): boolean {
+  return agents.every(({ stage }) => stage !== 'serve') || systemAddon() !== undefined
 }

@@ -3,6 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../clock.ts'
 import { errorText, TickdError } from '../errors.ts'
+import { systemAddon } from '../native/addon.ts'
 import { createLog } from '../ops/log.ts'
 import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
@@ -12,8 +13,12 @@ import { Lifecycle } from './lifecycle.ts'
 import { Runner } from './runner.ts'
 import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
 import { Shared } from './shared-memory.ts'
+import { testFaults } from './test-faults.ts'
 
-const { runtime, thread, threads, memory } = workerData as WorkerData
+const { runtime, thread, threads, memory, ports } = workerData as WorkerData
+
+// First of all: what is registered first is undone last, after Node's own handles.
+if (!thread.blocking) systemAddon()?.guardLoop()
 
 function tell(message: FromWorker): void {
   parentPort?.postMessage(message)
@@ -21,7 +26,7 @@ function tell(message: FromWorker): void {
 
 const log = createLog(thread.name, runtime.config.log.level, runtime.logFormat)
 const instrumentLog = new InstrumentLog(runtime.paths.instruments)
-const shared = new Shared(memory, instrumentLog.append)
+const shared = new Shared(memory, instrumentLog.append, thread.owner)
 const bell = shared.bell(thread)
 const clock = new SystemClock()
 const { blocking } = thread
@@ -38,6 +43,8 @@ const factory = new AgentFactory({
   log: (role) => createLog(role, runtime.config.log.level, runtime.logFormat),
   wake: () => bell.ring(),
   announce: (name, address) => tell({ type: 'listening', name, address }),
+  ports: new Map(ports),
+  faults: testFaults(process.env),
   raise: (report) => tell({ type: 'incident', report }),
   ask: asker.ask,
 })
@@ -53,6 +60,7 @@ const runner = new Runner({
   log,
   bell,
   blocking,
+  pulse: Lifecycle.ofThread(memory.lifecycle, thread),
   onStartFailure: (roleName, error) => {
     const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
     const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined

@@ -146,7 +146,7 @@ t.test('each duty cycle beats, and those that did work are counted', async (t) =
   const before = lifecycle.heartbeat
   runner.turn()
   runner.turn()
-  t.equal(lifecycle.heartbeat, before + 2)
+  t.equal(lifecycle.heartbeat, before + 4, 'at the beginning and at the end of each')
   t.equal(counters.get('duty_cycles'), 2)
   script.work = 0
   runner.turn()

@@ -1,0 +1,113 @@
+// One thread of the plan: its worker, how it ended, and whether it may be made anew.
+//
+// It never has two workers at once: the next one is started when the last one's end is complete
+// (its files and sockets are closed then), never before.
+
+import { Worker } from 'node:worker_threads'
+import { errorText } from '../errors.ts'
+import { MIB, THREAD_DEATHS_MAX, THREAD_DEATHS_MS, THREAD_YOUNG_HEAP_BYTES } from '../limits.ts'
+import type { Log } from '../ops/log.ts'
+import type { ThreadPlan } from './plan.ts'
+import type { FromWorker, WorkerData } from './runtime.ts'
+import type { Hang } from './thread-watch.ts'
+
+export interface WorkerThreadOptions {
+  readonly plan: ThreadPlan
+  readonly data: () => WorkerData
+  readonly heapBytes: number
+  readonly log: Log
+  readonly onMessage: (message: FromWorker, worker: Worker) => void
+  /** Its end is complete. */
+  readonly onEnd: (thread: WorkerThread) => void
+}
+
+export class WorkerThread {
+  readonly plan: ThreadPlan
+  readonly #options: WorkerThreadOptions
+  #worker: Worker | undefined
+  #ended: Promise<void> = Promise.resolve()
+  /** Why it was told to end, and when. */
+  #told: { readonly why: string; readonly atMs: number } | undefined
+  #error: unknown
+  /** Monotonic times of its deaths; at most THREAD_DEATHS_MAX + 1. */
+  #deaths: number[] = []
+
+  constructor(options: WorkerThreadOptions) {
+    this.plan = options.plan
+    this.#options = options
+  }
+
+  get isAlive(): boolean {
+    return this.#worker !== undefined
+  }
+
+  /** Resolves when its worker, if it has one, has ended. */
+  get ended(): Promise<void> {
+    return this.#ended
+  }
+
+  /** How long ago it was told to end; undefined = it was not. */
+  toldMs(nowMs: number): number | undefined {
+    return this.#told === undefined ? undefined : nowMs - this.#told.atMs
+  }
+
+  start(): void {
+    const { plan, data, heapBytes, onMessage, onEnd } = this.#options
+    this.#told = undefined
+    this.#error = undefined
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: data(),
+      name: plan.name,
+      resourceLimits: {
+        maxOldGenerationSizeMb: heapBytes / MIB,
+        maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_BYTES / MIB,
+      },
+    })
+    this.#worker = worker
+    worker.on('message', (message: FromWorker) => onMessage(message, worker))
+    worker.on('error', (error) => {
+      this.#error = error
+    })
+    this.#ended = new Promise((resolve) => {
+      worker.once('exit', () => {
+        this.#worker = undefined
+        resolve()
+        onEnd(this)
+      })
+    })
+  }
+
+  /** Ends it wherever it is; `onEnd` follows, unless it is in a system call that does not return. */
+  end(why: string): void {
+    if (this.#worker === undefined || this.#told !== undefined) return
+    this.#told = { why, atMs: performance.now() }
+    void this.#worker.terminate()
+  }
+
+  /** Why it ended, for people. */
+  deathReason(): string {
+    if (this.#told !== undefined) return this.#told.why
+    const error = this.#error as NodeJS.ErrnoException | undefined
+    if (error?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+      return `its heap grew beyond supervise.heap_bytes (${this.#options.heapBytes})`
+    }
+    return error === undefined ? 'it ended by itself' : errorText(error)
+  }
+
+  get stack(): string | undefined {
+    return this.#error instanceof Error ? this.#error.stack : undefined
+  }
+
+  /** Notes a death; false = it dies too often. */
+  mayLiveAgain(nowMs: number): boolean {
+    this.#deaths = this.#deaths.filter((atMs) => nowMs - atMs < THREAD_DEATHS_MS)
+    this.#deaths.push(nowMs)
+    return this.#deaths.length <= THREAD_DEATHS_MAX
+  }
+}
+
+/** What a log line and an incident say of a thread that stands still. */
+export function hangText({ roleName, stillMs }: Hang): string {
+  const where = roleName === undefined ? 'in no agent' : `in ${roleName}`
+  return `it stood still ${where} for ${stillMs} ms`
+}
