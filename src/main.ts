@@ -18,6 +18,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['replay', async () => (await import('./cli/replay.ts')).replayCommand()],
   ['generate', async () => (await import('./cli/generate.ts')).generateCommand()],
   ['journal', async () => (await import('./cli/journal.ts')).journalCommand()],
+  ['ledger', async () => (await import('./cli/ledger.ts')).ledgerCommand()],
   ['profile', async () => (await import('./cli/profile.ts')).profileCommand()],
   ['doctor', async () => (await import('./cli/doctor.ts')).doctorCommand()],
 ])

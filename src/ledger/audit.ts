@@ -8,7 +8,6 @@ import {
   type LedgerLine,
   type MinuteLine,
   type ShardMinute,
-  type SourceMinute,
   total,
 } from './minute.ts'
 
@@ -122,19 +121,4 @@ export function journalLoss(
     const amount = durable - next_seq
     return [{ check: 'journal_start', subject: `shard ${shard}`, amount, evidence }]
   })
-}
-
-/** Everything a source counted, in one line for people. */
-export function sourceText({ frames, messages, records }: SourceMinute): string {
-  const reasons = (counts: ByPart) =>
-    Object.entries(counts)
-      .map(([reason, count]) => `${reason} ${count}`)
-      .join(', ') || '-'
-  return (
-    `frames ${frames.received} (dropped ${frames.dropped}, in flight ${frames.in_flight}) · ` +
-    `messages ${messages.total}: decoded ${messages.decoded}, ` +
-    `ignored ${reasons(messages.ignored)}, rejected ${reasons(messages.rejected)} · ` +
-    `records ${records.total}: accepted ${records.accepted}, duplicate ${records.duplicate}, ` +
-    `quarantined ${reasons(records.quarantined)}`
-  )
 }

@@ -135,7 +135,7 @@ export class Ledger {
     this.#close(takeSample(this.#options.inputs), this.#now(), 'stop')
   }
 
-  /** `since`: a time as formatTime prints it; undefined = the last hour. */
+  /** `since`: RFC 3339 with nine decimals, as formatTime prints it; undefined = the last hour. */
   report(since: string | undefined, source: string | undefined): LedgerReport {
     const { inputs, book, stores, clock } = this.#options
     const time = this.#now()

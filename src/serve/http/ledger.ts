@@ -2,6 +2,7 @@
 
 import { LEDGER_SUBSCRIBERS_MAX } from '../../limits.ts'
 import type { Answer, Ask, Question } from '../../ops/questions.ts'
+import { formatTime, parseTime, type WallTime } from '../../tick/time.ts'
 import { isBalanced, type SubscriberAccount } from '../feed/account.ts'
 import type { HttpReply, HttpRequest } from '../server.ts'
 import { JSON_TYPE, sendError } from './answers.ts'
@@ -24,7 +25,7 @@ export class LedgerRoutes {
   ledger(request: HttpRequest, reply: HttpReply): void {
     this.#answer(reply, () => {
       const parameters = new Parameters(request.query, ['since', 'source'])
-      const since = parameters.time('since')
+      const since = canonicalTime(parameters.time('since'))
       const source = parameters.text('source')
       const { sources } = this.#options
       if (source !== undefined && !sources.includes(source)) {
@@ -61,4 +62,12 @@ export class LedgerRoutes {
     const own = { subscribers, subscribers_ok: subscribers.every(isBalanced) }
     return `${body.slice(0, -1)},${JSON.stringify(own).slice(1)}`
   }
+}
+
+/** With nine decimals, as the ledger writes times: so that texts compare as times do. */
+function canonicalTime(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const bytes = Buffer.from(text)
+  const time: WallTime = { sec: 0, nsec: 0 }
+  return parseTime(bytes, 0, bytes.length, time) ? formatTime(time.sec, time.nsec) : undefined
 }
