@@ -19,6 +19,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['generate', async () => (await import('./cli/generate.ts')).generateCommand()],
   ['journal', async () => (await import('./cli/journal.ts')).journalCommand()],
   ['ledger', async () => (await import('./cli/ledger.ts')).ledgerCommand()],
+  ['dlq', async () => (await import('./cli/dlq.ts')).dlqCommand()],
   ['profile', async () => (await import('./cli/profile.ts')).profileCommand()],
   ['doctor', async () => (await import('./cli/doctor.ts')).doctorCommand()],
 ])
