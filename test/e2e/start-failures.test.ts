@@ -91,18 +91,6 @@ t.test('a port in use is one line that names the option and the address, exit 1'
   t.notOk(existsSync(join(state, 'lock')), 'the state directory is free again')
 })
 
-t.test('a PostgreSQL that does not answer is one line, exit 1', async (t) => {
-  const { status, stderr } = run('unreachable', [
-    SYNTHETIC,
-    'postgres={mode: external, url: "postgresql://tickd@127.0.0.1:1/tickd"}',
-    'redis.mode=off',
-  ])
-  t.equal(status, 1)
-  t.equal(errorLines(stderr).length, 1)
-  t.match(stderr, /127\.0\.0\.1:1/)
-  t.match(stderr, /POSTGRES_UNREACHABLE/)
-})
-
 t.test('a wrong password is one line without the password, exit 1', async (t) => {
   const server = await startPostgres()
   t.teardown(() => server.stop())

@@ -124,10 +124,11 @@ export class PostgresAgent implements Agent {
     this.#next = newLoad(capacity)
   }
 
-  /** Throws when the database is there and not ours; one that is away is waited for. */
+  /** Throws when the database is there and not ours; one that is away, or busy, is waited for. */
   async onStart(): Promise<void> {
     await this.#open(STORE_START_MS_MAX)
-    if (this.#lastError?.code === 'POSTGRES_CONFLICT') throw this.#lastError
+    const error = this.#lastError
+    if (error?.code === 'POSTGRES_CONFLICT' && !error.canRetry) throw error
   }
 
   doWork(): number {
@@ -187,7 +188,7 @@ export class PostgresAgent implements Agent {
         schema: config.schema,
         shard,
         connectTimeoutMs: Math.min(config.connect_timeout_ms, timeoutMsMax),
-        lockTimeoutMs: config.connect_timeout_ms,
+        lockTimeoutMs: Math.min(config.connect_timeout_ms, timeoutMsMax),
         after: this.#lineage,
         copyBufferBytes: config.copy_buffer_bytes,
         synchronousCommit: config.synchronous_commit,

@@ -74,7 +74,8 @@ export interface DataRefusal {
   readonly line: number
 }
 
-const DATA_STATES = /^(22|23|44|P0001$)/
+/** Not 22P03: that column has another type than ours, and no row will do. */
+const DATA_STATES = /^(22(?!P03)|23|44|P0001$)/
 const COPY_LINE = /^COPY [^\n]*?, line (\d+)/gm
 const TEXT_LENGTH_MAX = 500
 

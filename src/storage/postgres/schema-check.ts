@@ -5,6 +5,7 @@
 
 import type { Client } from 'pg'
 import { TickdError } from '../../errors.ts'
+import { quoted } from './schema.ts'
 import { columnsOf, TABLES } from './tables.ts'
 
 interface FoundColumn {
@@ -22,8 +23,13 @@ const TYPE_NAMES = {
   int2: 'smallint',
 } as const
 
-/** Throws POSTGRES_SCHEMA_CHANGED with each difference. */
-export async function checkTables(client: Client, schema: string): Promise<void> {
+/**
+ * Throws POSTGRES_SCHEMA_CHANGED with each difference. Returns the digest that `check_tables` of
+ * the database compares (migrations/002).
+ */
+export async function checkTables(client: Client, schema: string): Promise<string> {
+  // Before the look: what is altered between the two is found by the first transaction.
+  const digest = await digestOf(client, schema)
   const { rows } = await client.query<FoundColumn>(
     `SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required
@@ -38,13 +44,18 @@ export async function checkTables(client: Client, schema: string): Promise<void>
       rows.filter(({ table }) => table === kind),
     ),
   )
-  if (differences.length === 0) return
+  if (differences.length === 0) return digest
   throw new TickdError(
     'POSTGRES_SCHEMA_CHANGED',
     `schema ${schema}: ${differences.join('; ')}; undo that, or set postgres.schema to another ` +
       'name; records wait in the journal',
     { canRetry: true },
   )
+}
+
+async function digestOf(client: Client, schema: string): Promise<string> {
+  const { rows } = await client.query(`SELECT ${quoted(schema)}.tables_digest() AS digest`)
+  return String(rows[0]?.digest)
 }
 
 function differencesOf(kind: (typeof TABLES)[number], found: readonly FoundColumn[]): string[] {

@@ -84,6 +84,8 @@ export class PostgresWriter {
   /** Instruments 1 … this are in the database. */
   #instrumentCount = 0
   #aheadOfDay = 0
+  /** Of the tables as they were when they were looked at. */
+  #tablesDigest = ''
   #isStoring = false
   #transaction: CopyTransaction | undefined
 
@@ -195,9 +197,11 @@ export class PostgresWriter {
     // A role's own time-outs are meant for people; ours are in STORE_STALL_MS_MAX.
     await client.query('SET statement_timeout = 0; SET idle_session_timeout = 0')
     // A machine that vanished must not hold its lock for the two hours of TCP's default.
-    await client.query('SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10')
+    await client.query(
+      'SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3',
+    )
     await migrate(client, this.#options.schema)
-    await checkTables(client, this.#options.schema)
+    this.#tablesDigest = await checkTables(client, this.#options.schema)
     await this.#lock()
     await client.query(
       `INSERT INTO ${schema}.positions (shard, seq, epoch)
@@ -226,9 +230,9 @@ export class PostgresWriter {
       if ((thrown as { code?: string }).code !== '55P03') throw thrown
       throw new TickdError(
         'POSTGRES_CONFLICT',
-        `another tickd stores shard ${shard} into schema ${schema} of ${withoutPassword(url)}; ` +
-          'stop it, or set postgres.schema to another name',
-        { cause: thrown },
+        `another tickd stores shard ${shard} into schema ${schema} of ${withoutPassword(url)}, or ` +
+          'its connection has not ended there yet; stop it, or set postgres.schema to another name',
+        { canRetry: true, cause: thrown },
       )
     }
     await client.query('SET lock_timeout = 0')
@@ -304,9 +308,8 @@ export class PostgresWriter {
       statements.push(`COPY ${table} (${COPY_COLUMNS[kind]}) FROM STDIN (FORMAT binary)`)
     }
     const schema = this.#schema
-    if (leaves.length > 0) {
-      statements.push(`CALL ${schema}.check_attached(ARRAY[${leaves.join(', ')}]::regclass[])`)
-    }
+    const check = `'${this.#tablesDigest}', ARRAY[${leaves.join(', ')}]::regclass[]`
+    statements.push(`CALL ${schema}.check_tables(${check})`)
     const refused = plan.rowCount < plan.to - plan.from ? this.#refusedSql(portion) : []
     statements.push(...refused, `CALL ${schema}.advance(${advance.join(', ')})`, 'COMMIT')
     return statements.join(';\n')

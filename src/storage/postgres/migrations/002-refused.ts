@@ -1,4 +1,6 @@
-// Records that the database refused, and the check that a partition still is one.
+// Records that the database refused, and the check that the tables still are what they were.
+
+import { TABLES } from '../tables.ts'
 
 export function refusedSql(schema: string): string {
   return [
@@ -11,20 +13,37 @@ export function refusedSql(schema: string): string {
 )`,
     `COMMENT ON TABLE ${schema}.refused IS
   'Records that a constraint or trigger refused: shard << 48 | sequence, why, the 64-byte record'`,
-    checkAttached(schema),
+    tablesDigest(schema),
+    checkTables(schema),
   ].join(';\n')
 }
 
+/** The columns of the tables of ticks and their types, as one number to compare. */
+function tablesDigest(schema: string): string {
+  const tables = TABLES.map((kind) => `'${schema}.${kind}'::regclass`)
+  return `CREATE FUNCTION ${schema}.tables_digest() RETURNS text
+LANGUAGE sql STABLE AS $$
+  SELECT md5(string_agg(concat(attrelid, attname, atttypid), ' ' ORDER BY attrelid, attnum))
+  FROM pg_attribute
+  WHERE attrelid IN (${tables.join(', ')}) AND attnum > 0 AND NOT attisdropped
+$$`
+}
+
 /**
- * A batch goes straight to its partition. One that was detached since would take the rows and hide
- * them: the transaction that wrote to it looks, with its lock held, before it commits.
+ * Looked at within each transaction, with the locks of its COPYs held, as both may have changed
+ * since the connection was opened. COPY's binary form says nothing of types: a column of another
+ * one may take our bytes for a value that we did not send. And a batch goes straight to its
+ * partition: one that was detached would take the rows and hide them.
  */
-function checkAttached(schema: string): string {
-  return `CREATE PROCEDURE ${schema}.check_attached(leaves regclass[])
+function checkTables(schema: string): string {
+  return `CREATE PROCEDURE ${schema}.check_tables(digest text, leaves regclass[])
 LANGUAGE plpgsql AS $$
 DECLARE
   leaf regclass;
 BEGIN
+  IF ${schema}.tables_digest() IS DISTINCT FROM digest THEN
+    RAISE EXCEPTION 'a column of the tables of ticks was altered' USING ERRCODE = 'TK002';
+  END IF;
   FOREACH leaf IN ARRAY leaves LOOP
     PERFORM FROM pg_inherits WHERE inhrelid = leaf AND NOT inhdetachpending;
     IF NOT FOUND THEN
