@@ -5,10 +5,8 @@
 //   step fails, all before it is undone: nothing is left half-started.
 
 import { randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { SystemClock } from './clock.ts'
 import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
@@ -20,6 +18,7 @@ import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
 import { activeAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
 import { Incidents } from './ops/incidents.ts'
+import type { LettersCall } from './ops/letters-call.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
 import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
@@ -27,14 +26,14 @@ import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
+import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { LettersDesk } from './threads/letters-desk.ts'
 import { makeLedger } from './threads/make-ledger.ts'
 import { openShard, type ShardStart } from './threads/open-shard.ts'
-import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
 import { answerQuestion } from './threads/questions.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
-import { createSharedMemory, type ShardStart, Shared } from './threads/shared-memory.ts'
+import { createSharedMemory, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { InstrumentLog } from './tick/instrument-log.ts'
 import { VERSION } from './version.ts'
@@ -55,6 +54,7 @@ export class Daemon {
   #postgres: PostgresServer | undefined
   #redis: RedisServer | undefined
   #supervisor: Supervisor | undefined
+  #letters: LettersDesk | undefined
   #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
   #meter: NodeJS.Timeout | undefined
@@ -117,13 +117,15 @@ export class Daemon {
     clearInterval(this.#meter)
     const startedMs = performance.now()
     if (this.#supervisor !== undefined) this.#log.info({}, 'stopping: draining in order')
+    // Both have to do with the sources' way, which is drained next.
+    await this.#letters?.close()
     await this.#admin?.stop()
     const late = (await this.#supervisor?.stop(this.#config.drain_ms)) ?? []
     if (late.length > 0) this.#log.error({ late }, 'not drained in time')
-    await this.#redis?.stop()
-    await this.#postgres?.stop()
     clearInterval(this.#ledgerTimer)
     this.#ledger?.close()
+    await this.#redis?.stop()
+    await this.#postgres?.stop()
     this.#lock?.release()
     if (this.#supervisor !== undefined) {
       const ms = Math.round(performance.now() - startedMs)
@@ -148,10 +150,11 @@ export class Daemon {
 
   #openJournals(paths: StatePaths): ShardStart[] {
     return Array.from({ length: this.#config.shards }, (_, shard) => {
-      const directory = join(paths.journal, `shard-${shard}`)
-      mkdirSync(directory, { recursive: true })
-      const start = openJournal(directory, shard)
-      this.#log.info({ shard, ...start }, 'journal open')
+      const start = openShard(paths.journal, shard, this.#config.journal)
+      const { nextSeq, oldestSeq, epoch, truncatedBytes, batchCount, identity } = start
+      const journal = idText(identity.journalId)
+      const fields = { shard, journal, epoch, nextSeq, oldestSeq, truncatedBytes, batchCount }
+      this.#log.info(fields, 'journal open')
       return start
     })
   }
@@ -168,10 +171,10 @@ export class Daemon {
     })
     const incidents = this.#incidents as Incidents
     incidents.countIn(shared.counters('incidents'))
+    const ledger = this.#openLedger(runtime, shared, incidents)
     this.#supervisor = new Supervisor({
       runtime,
       threads,
-    const ledger = this.#openLedger(runtime, shared, incidents)
       memory,
       log: this.#log,
       onFatal: (error) => this.#fatal.reject(error),
@@ -181,14 +184,11 @@ export class Daemon {
     })
     await this.#supervisor.start()
     this.#startMeter(shared)
-    if (this.#config.admin.enabled) await this.#startAdmin(threads)
+    this.#letters = new LettersDesk({ runtime, threads, memory }, this.#log)
+    if (this.#config.admin.enabled) await this.#startAdmin(threads, this.#letters)
     if (this.#logFormat === 'text') this.#startStatus(shared)
   }
 
-  /** The workers meter themselves in their loops; main has no loop of its own. */
-  #startMeter(shared: Shared): void {
-    const counters = shared.counters('thread', MAIN_THREAD.name)
-    const meter = new ThreadMeter(counters, { blocking: false, nowMs: performance.now() })
   #openLedger(runtime: Runtime, shared: Shared, incidents: Incidents): Ledger {
     const ledger = makeLedger({
       config: this.#config,
@@ -205,10 +205,14 @@ export class Daemon {
     return ledger
   }
 
+  /** The workers meter themselves in their loops; main has no loop of its own. */
+  #startMeter(shared: Shared): void {
+    const counters = shared.counters('thread', MAIN_THREAD.name)
+    const meter = new ThreadMeter(counters, { blocking: false, nowMs: performance.now() })
     this.#meter = setInterval(() => meter.turn(performance.now()), METER_MS)
   }
 
-  async #startAdmin(threads: readonly ThreadPlan[]): Promise<void> {
+  async #startAdmin(threads: readonly ThreadPlan[], desk: LettersDesk): Promise<void> {
     const targets = threads.map(({ name, agents, blocking }) => ({
       name,
       roles: agents.map(({ roleName }) => roleName),
@@ -216,7 +220,8 @@ export class Daemon {
     }))
     const profiler = new Profiler(targets)
     const { listen } = this.#config.admin
-    this.#admin = new AdminListener({ listen, profiler, log: this.#log })
+    const letters = (call: LettersCall) => desk.call(call)
+    this.#admin = new AdminListener({ listen, profiler, letters, log: this.#log })
     this.#onListening('admin', `http://${await this.#admin.start()}`)
   }
 
