@@ -29,6 +29,8 @@ export class RedisBench {
   readonly board = breakerBoard()
   readonly log = recordingLog()
   readonly agent: RedisAgent
+  /** The agent's clock is ahead of the machine's by this. */
+  aheadMs = 0
   /** Sequence of the next trade. */
   seq = 0
   readonly #tick = new TickBatch(1)
@@ -41,12 +43,19 @@ export class RedisBench {
       latest: this.latest,
       notice: this.notice,
       instruments: this.instruments,
-      clock: new SystemClock(),
+      clock: this.#clock(),
       log: this.log,
       counters: this.counters,
       board: this.board,
       wake: () => {},
     })
+  }
+
+  #clock(): SystemClock {
+    const clock = new SystemClock()
+    const monoMs = clock.monoMs.bind(clock)
+    clock.monoMs = () => monoMs() + this.aheadMs
+    return clock
   }
 
   /** A trade of this whole price. */

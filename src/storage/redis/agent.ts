@@ -183,8 +183,9 @@ export class RedisAgent implements Agent {
   }
 
   #isDue(nowMs: number): boolean {
+    if (!this.#hasNews()) return false
     if (this.#isDraining || this.#scanFrom > 0) return true
-    return this.#hasNews() && nowMs - this.#flushedMs >= this.#options.config.flush_ms
+    return nowMs - this.#flushedMs >= this.#options.config.flush_ms
   }
 
   /** Sends the values that changed. Returns how many. */

@@ -32,6 +32,8 @@ export async function connect({
     connectionName: 'tickd',
     disableClientInfo: true,
     lazyConnect: true,
+    // The PING below tells of a server that is still loading, and needs no right to INFO.
+    enableReadyCheck: false,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

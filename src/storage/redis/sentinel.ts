@@ -11,7 +11,7 @@ export async function findMaster(target: RedisTarget, timeoutMs: number): Promis
   for (const { host, port } of seeds) {
     const where = `sentinel ${addressText({ host, port })}`
     try {
-      const options = { ...sentinelOptions, host, port, enableReadyCheck: false }
+      const options = { ...sentinelOptions, host, port }
       const sentinel = await connect({ options, where, timeoutMs })
       const timer = setTimeout(() => sentinel.disconnect(), timeoutMs)
       try {

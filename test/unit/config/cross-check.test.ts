@@ -78,6 +78,25 @@ t.test('an external store needs an address, and only that takes one', async (t) 
   t.match(rejects(['redis.mode=external', 'redis.url=http://cache']), /redis\.url: must be redis:/)
 })
 
+t.test('Redis is one server, sentinels with a name, or a cluster', async (t) => {
+  const external = 'redis.mode=external'
+  const sentinels = 'redis.sentinels=[{host: s1}, {host: s2, port: 5000}]'
+  const name = 'redis.sentinel_name=ticks'
+  const cluster = 'redis.cluster=[{host: n1}]'
+  t.ok(accepts([external, sentinels, name]))
+  t.ok(accepts([external, cluster]))
+  t.match(rejects([external, sentinels]), /sentinel_name: sentinels and sentinel_name belong/)
+  t.match(rejects([external, cluster, name]), /sentinel_name: sentinels and sentinel_name belong/)
+  t.match(rejects([cluster]), /redis\.cluster: is given, but mode is auto, not external/)
+  const both = [external, cluster, 'redis.url=redis://cache:6379/0']
+  t.match(rejects(both), /redis\.cluster: url, sentinels and cluster exclude one another/)
+  t.match(rejects([external, cluster, sentinels, name]), /exclude one another/)
+  const file = `redis.password_file=${join(t.testdir(), 'none')}`
+  t.match(rejects([external, cluster, file]), /redis\.password_file: .*ENOENT/)
+  const sentinelFile = `redis.sentinel_password_file=${join(t.testdir(), 'none')}`
+  t.match(rejects([external, sentinels, name, sentinelFile]), /sentinel_password_file: .*ENOENT/)
+})
+
 t.test('a password file exists, is a file, and is not empty', async (t) => {
   const directory = t.testdir({ password: ' s3cret\n', empty: '\n' })
   const base = ['postgres.mode=external', 'postgres.url=postgresql://me@db/ticks']
