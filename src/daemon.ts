@@ -5,7 +5,7 @@
 //   step fails, all before it is undone: nothing is left half-started.
 
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { SystemClock } from './clock.ts'
 import { resolveStateDir } from './config/load.ts'
@@ -48,6 +48,8 @@ export class Daemon {
   readonly #logFormat: LogFormat
   readonly #fatal = Promise.withResolvers<never>()
   readonly #listeners = new Map<string, string>()
+  /** Ports that were free at start, of listeners that may take any; by name. */
+  readonly #ports = new Map<string, number>()
   readonly #clock = new SystemClock()
   #lock: StateLock | undefined
   #incidents: Incidents | undefined
@@ -172,6 +174,9 @@ export class Daemon {
     const incidents = this.#incidents as Incidents
     incidents.countIn(shared.counters('incidents'))
     const ledger = this.#openLedger(runtime, shared, incidents)
+    const { host, port } = this.#config.serve.listen
+    // Known from the start, so that a thread made anew serves where the first one did.
+    if (port === 0) this.#ports.set('http', await probe('serve.listen', host, port))
     this.#supervisor = new Supervisor({
       runtime,
       threads,
@@ -180,6 +185,7 @@ export class Daemon {
       onFatal: (error) => this.#fatal.reject(error),
       onListening: (name, address) => this.#onListening(name, address),
       onIncident: (report) => incidents.raise(report),
+      ports: this.#ports,
       onQuestion: (question) => answerQuestion(question, { incidents, ledger }),
     })
     await this.#supervisor.start()
@@ -308,7 +314,8 @@ function banner(
   return `\n${rows.map(([label, text]) => `  ${label.padEnd(14)}${text}`).join('\n')}\n\n`
 }
 
-async function probe(option: string, host: string, port: number): Promise<void> {
+/** Returns the port: a free one where it is 0. */
+async function probe(option: string, host: string, port: number): Promise<number> {
   const server = createServer()
   const bound = Promise.withResolvers<void>()
   server.once('error', bound.reject)
@@ -324,5 +331,7 @@ async function probe(option: string, host: string, port: number): Promise<void> 
       { cause: error },
     )
   }
+  const address = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
+  return address.port
 }

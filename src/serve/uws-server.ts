@@ -1,6 +1,9 @@
 // The server contract over uWebSockets.js. Its measured traps, and what is done about each:
 //
-//   sharing      it sets SO_REUSEPORT, so that a second daemon would bind in silence: EXCLUSIVE
+//   sharing      where the port is given it sets SO_REUSEPORT, so that a second daemon would bind in
+//                silence: the daemon binds each address for a moment before it starts. Its EXCLUSIVE
+//                is not for us: the port of a server that ended is then refused for a minute, while
+//                its last connections linger, and a thread made anew could not serve
 //   lifetimes    `req` lives for the handler only, `res` until abort or end, `ws` until close:
 //                everything is copied out of `req`, and flags guard the other two
 //   loss         `publish` does not count what it drops: it is not used, each socket is sent to
@@ -27,14 +30,14 @@ import type {
 } from './server.ts'
 import { STATUS_TEXT } from './server.ts'
 
-/** LIBUS_LISTEN_EXCLUSIVE_PORT; the package's enum cannot be imported under type stripping. */
-const EXCLUSIVE_PORT = 1
+/** LIBUS_LISTEN_DEFAULT; the package's enum cannot be imported under type stripping. */
+const SHARED_PORT = 0
 /** Seconds; the server pings before it closes a silent socket. */
 const IDLE_SECONDS = 120
 const SEND_DROPPED = 2
 
 /** The package's types lack the form of `listen` with a host and options. */
-interface ExclusiveListen {
+interface HostListen {
   listen(
     host: string,
     port: number,
@@ -70,8 +73,8 @@ class UwsServer<Connection> implements Server {
 
   listen(host: string, port: number): number {
     assert(this.#token === undefined, 'a server listens once')
-    const app = this.#app as unknown as ExclusiveListen
-    app.listen(host, port, EXCLUSIVE_PORT, (token) => {
+    const app = this.#app as unknown as HostListen
+    app.listen(host, port, SHARED_PORT, (token) => {
       if (token !== false) this.#token = token
     })
     if (this.#token === undefined) {

@@ -43,6 +43,8 @@ export interface SupervisorOptions {
   readonly onIncident: (report: IncidentReport) => void
   /** A thread asks what main knows. */
   readonly onQuestion: (question: Question) => Answer
+  /** Ports to bind where any free one would do, by the listener's name; it adds to them. */
+  readonly ports: Map<string, number>
   /** True while a profile of the thread is taken: it may stand still for that. */
   readonly isProfiled?: (thread: string) => boolean
 }
@@ -59,7 +61,6 @@ export class Supervisor {
   readonly #threads: readonly WorkerThread[]
   readonly #watches = new Map<WorkerThread, ThreadWatch>()
   readonly #memoryWatch: MemoryWatch
-  readonly #ports = new Map<string, number>()
   readonly #cutTimers: NodeJS.Timeout[] = []
   #stopping = false
   #fatal: TickdError | undefined
@@ -169,10 +170,10 @@ export class Supervisor {
   }
 
   #makeThread(plan: ThreadPlan): WorkerThread {
-    const { runtime, threads, memory, log } = this.#options
+    const { runtime, threads, memory, log, ports } = this.#options
     return new WorkerThread({
       plan,
-      data: () => ({ runtime, thread: plan, threads, memory, ports: this.#ports }),
+      data: () => ({ runtime, thread: plan, threads, memory, ports }),
       heapBytes: runtime.config.supervise.heap_bytes,
       log,
       onMessage: (message, worker) => this.#onMessage(message, worker),
@@ -189,7 +190,7 @@ export class Supervisor {
 
   #onMessage(message: FromWorker, worker: Worker): void {
     if (message.type === 'listening') {
-      this.#ports.set(message.name, Number(/\d+$/.exec(message.address)?.[0] ?? 0))
+      this.#options.ports.set(message.name, Number(/\d+$/.exec(message.address)?.[0] ?? 0))
       this.#options.onListening(message.name, message.address)
       return
     }
