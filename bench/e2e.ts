@@ -22,7 +22,8 @@ import { cpuSecondsOf, cpuSecondsOfTree } from './cpu.ts'
 import { type Machine, machineText } from './machine.ts'
 
 const FIRST_ID = 1_000_000
-const POLL_MS = 2
+/** Each look costs a query: often enough for 1 %, and no load of its own. */
+const POLL_MS = 10
 const ROUND_TIMEOUT_MS = 120_000
 
 interface Round {

@@ -117,8 +117,9 @@ export const POSITION_COUNT = 5
 
 /** Threads of the `auto` setting on two cores or fewer; more cores get `dedicated`. */
 export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = Object.freeze({
-  io: ['source', 'serve'],
-  hot: ['decode', 'aggregate'],
+  // The whole way from socket to socket: a hand-off between threads costs more than it saves where
+  // their number exceeds that of the cores.
+  live: ['source', 'decode', 'aggregate', 'serve'],
   // Of its own: while fsync waits for the disk, the core decodes.
   journal: ['journal'],
   store: ['postgres', 'redis'],

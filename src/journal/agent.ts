@@ -38,6 +38,8 @@ import { JournalWriter } from './writer.ts'
 
 /** Most records appended in one duty cycle: other agents may share the thread. */
 const DUTY_TICKS_MAX = 4 * JOURNAL_BLOCK_TICKS_MAX
+/** Of the ring that may fill while records gather: one in so many. */
+const GATHER_SHARE = 8
 /** Between looks for segments that may go; one is removed at each. */
 const RETENTION_EVERY_MS = 1000
 const NO_MARKS = new Uint8Array(0)
@@ -126,6 +128,13 @@ export class JournalAgent implements Agent {
     const { settings, clock } = this.#options
     const waitMs = this.#firstUnsyncedMs + settings.sync_interval_ms - clock.monoMs()
     return Math.min(Math.max(waitMs, 0), IDLE_MS_MAX)
+  }
+
+  /** Until the next fsync is due, records gather on the ring: fewer and larger writes. */
+  napMs(): number {
+    const { ring } = this.#options
+    const isFilling = ring.available() * GATHER_SHARE > ring.capacity
+    return (this.#writer?.unsyncedBytes ?? 0) === 0 || isFilling ? 0 : this.idleMsMax()
   }
 
   drain(): boolean {

@@ -24,6 +24,12 @@ export interface Agent {
    * the agent was idle; below IDLE_MS_MAX where something falls due sooner. Absent = IDLE_MS_MAX.
    */
   idleMsMax?(): number
+  /**
+   * Time, in milliseconds, for which it wants nothing of what may come: it gathers. Asked when the
+   * agent was idle. A thread on which all agents say so sleeps for that long without being rung;
+   * others ask for a duty cycle as ever. Absent = 0.
+   */
+  napMs?(): number
   /** Releases everything. Called once, after `drain`, or after a throw (then: best effort). */
   onClose?(): void | Promise<void>
 }

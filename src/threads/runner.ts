@@ -23,6 +23,8 @@ const FAILURES_MAX = 5
 const RECOVERED_MS = 30_000
 const BACKOFF_FIRST_MS = 50
 const BACKOFF_MS_MAX = 5000
+/** Longest sleep that nothing ends: commands wait for as long. */
+const NAP_MS_MAX = 10
 /** A duty cycle longer than this is said once per occurrence at debug level. */
 const DUTY_SAID_MS = 250
 
@@ -133,6 +135,7 @@ export class Runner {
         await Promise.race([...this.#pending, ...(blocking ? [] : [nextTurn()])])
         continue
       }
+      if (blocking && this.#nap(meter)) continue
       bell.prepare()
       // The second look: whatever was published before prepare() is seen here.
       if (this.turn() === 0) {
@@ -145,6 +148,21 @@ export class Runner {
       }
       bell.wake()
     }
+  }
+
+  /** Sleeps unheard while every agent here gathers. False when one of them does not. */
+  #nap(meter: ThreadMeter | undefined): boolean {
+    let napMs = NAP_MS_MAX
+    for (const { agent, lifecycle } of this.#seats) {
+      const wantedMs = lifecycle.command === COMMAND.run ? agent?.napMs?.() : 0
+      napMs = Math.min(napMs, wantedMs ?? 0)
+    }
+    if (napMs <= 0) return false
+    const { bell, clock } = this.#options
+    const asleepMs = clock.monoMs()
+    bell.nap(napMs)
+    meter?.slept(clock.monoMs() - asleepMs)
+    return true
   }
 
   #seatTurn(seat: Seat): number {

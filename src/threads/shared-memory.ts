@@ -161,6 +161,7 @@ function layOutCounters(
 
 /** One thread's view of the shared memory. */
 export class Shared {
+  readonly #bells = new Map<number, Doorbell>()
   readonly memory: SharedMemory
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
@@ -186,8 +187,13 @@ export class Shared {
     return new SharedSeq(this.shard(shard).positions, slot)
   }
 
+  /** The same object at each call: a thread that rings itself must be known to it. */
   bell(thread: ThreadPlan): Doorbell {
-    return new Doorbell(this.memory.bells, thread.bell)
+    const known = this.#bells.get(thread.bell)
+    if (known !== undefined) return known
+    const bell = new Doorbell(this.memory.bells, thread.bell)
+    this.#bells.set(thread.bell, bell)
+    return bell
   }
 
   /** Where the breaker of a dependency is seen; it is one of `breakerNames`. */

@@ -53,6 +53,24 @@ t.test('records are durable after the interval, not before, and wait on the ring
   t.equal(rig.agent.idleMsMax(), IDLE_MS_MAX)
 })
 
+t.test('records gather until the fsync is due, unless the ring fills', async (t) => {
+  const rig = new AgentRig(emptyShard(t), { ...noHurry, sync_interval_ms: 5 })
+  t.equal(rig.agent.napMs(), 0, 'the first record is to be seen at once')
+  rig.publish(10)
+  rig.agent.doWork()
+  t.equal(rig.agent.napMs(), 5)
+  rig.clock.advance(2)
+  rig.publish(RING_TICKS / 16)
+  t.equal(rig.agent.napMs(), 3)
+  rig.publish(RING_TICKS / 8)
+  t.equal(rig.agent.napMs(), 0)
+  rig.agent.doWork()
+  rig.clock.advance(3)
+  rig.agent.doWork()
+  t.equal(rig.position('durable').load(), 10 + (RING_TICKS * 3) / 16)
+  t.equal(rig.agent.napMs(), 0, 'nothing waits')
+})
+
 t.test('an interval of 0 makes each batch durable at once', async (t) => {
   const rig = new AgentRig(emptyShard(t), { sync_interval_ms: 0 })
   for (let i = 1; i <= 3; i++) {

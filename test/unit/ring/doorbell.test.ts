@@ -57,3 +57,61 @@ t.test('bells of one memory do not ring each other', async (t) => {
   t.ok(performance.now() - began >= 4)
   t.throws(() => new Doorbell(memory, 3), /within its memory/)
 })
+
+t.test('a handler of the sleeping thread ends the sleep before the loop turns', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  let turns = 0
+  const turn = () => {
+    turns++
+    immediate = setImmediate(turn)
+  }
+  let immediate = setImmediate(turn)
+  for (let sleep = 0; sleep < 3; sleep++) {
+    bell.prepare()
+    const waiting = bell.waitAsync(FOREVER_MS)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    const before = turns
+    bell.ring()
+    await waiting
+    t.equal(turns, before)
+    bell.wake()
+  }
+  clearImmediate(immediate)
+})
+
+t.test('sleeps that the thread itself ended leave it to be woken by others', async (t) => {
+  const memory = new SharedArrayBuffer(Doorbell.bytes(1))
+  const [ours, elsewhere] = [new Doorbell(memory, 0), new Doorbell(memory, 0)]
+  const keepAlive = setInterval(() => {}, 1000)
+  for (const ringer of [ours, elsewhere, elsewhere, ours, elsewhere]) {
+    ours.prepare()
+    const waiting = ours.waitAsync(FOREVER_MS)
+    const began = performance.now()
+    ringer.ring()
+    await waiting
+    ours.wake()
+    t.ok(performance.now() - began < FOREVER_MS / 2)
+  }
+  clearInterval(keepAlive)
+})
+
+t.test('each sleep has its own time-out', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  const keepAlive = setInterval(() => {}, 1000)
+  for (const timeoutMs of [5, 5, 20, 5]) {
+    bell.prepare()
+    const began = performance.now()
+    await bell.waitAsync(timeoutMs)
+    t.ok(performance.now() - began >= timeoutMs - 1.5, `${timeoutMs} ms`)
+    bell.wake()
+  }
+  clearInterval(keepAlive)
+})
+
+t.test('a nap is not announced: a ring neither ends it nor is remembered', async (t) => {
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  bell.ring()
+  const began = performance.now()
+  bell.nap(5)
+  t.ok(performance.now() - began >= 4)
+})

@@ -40,7 +40,7 @@ t.test('auto follows the cores', async (t) => {
   const config = configSchema.parse({})
   t.same(
     planThreads(config, 2, ALL_ON).map(({ name }) => name),
-    ['io', 'hot', 'journal', 'store'],
+    ['live', 'journal', 'store'],
   )
   t.equal(planThreads(config, 4, ALL_ON).length, 7)
 })

@@ -185,3 +185,34 @@ t.test('an agent that gets on between failures is never given up', async (t) => 
   t.equal(lifecycle.restarts, 20)
   t.not(lifecycle.state, STATE.failed)
 })
+
+t.test('a thread whose agents gather naps, and a ring does not end it', async (t) => {
+  const lifecycle = new Lifecycle(new SharedArrayBuffer(Lifecycle.bytes(1)), 0)
+  const bell = new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0)
+  let duties = 0
+  const agent: Agent = {
+    roleName: 'gathering',
+    doWork: () => {
+      bell.ring()
+      duties++
+      if (duties === 4) lifecycle.command = COMMAND.close
+      return 0
+    },
+    drain: () => true,
+    napMs: () => 5,
+    idleMsMax: () => 0,
+  }
+  const runner = new Runner({
+    seats: [{ roleName: 'gathering', make: () => agent, lifecycle }],
+    clock: new SimulatedClock(),
+    log: silentLog,
+    bell,
+    blocking: true,
+    onStartFailure: () => {},
+  })
+  lifecycle.command = COMMAND.run
+  const began = performance.now()
+  await runner.run()
+  t.equal(duties, 4)
+  t.ok(performance.now() - began >= 3 * 4, 'a nap after each duty cycle but the last')
+})
