@@ -6,11 +6,13 @@ import { TickRingLapper } from '../ring/tick-ring.ts'
 import { ServeAgent } from '../serve/agent.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
 import type { PushSource } from '../serve/http/push.ts'
+import { Breaker } from '../storage/breaker.ts'
+import { hostUrls } from '../storage/postgres/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { postgresUrl } from './make-stores.ts'
 import { metricSources } from './metrics.ts'
 import { readiness } from './readiness.ts'
-import type { Runtime } from './runtime.ts'
 
 export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
   const { runtime, shared, threads, clock, ask } = factory.options
@@ -33,7 +35,7 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
       return { ...rings, durable: () => durable.load(), epoch: shared.shard(shard).epoch }
     }),
     sources: pushSources(factory),
-    history: openHistory(runtime, log),
+    history: openHistory(factory, log),
     readiness: () => readiness(shared, threads),
     metrics: () => metricSources(shared),
     sourceNames: runtime.config.sources.map(({ name }) => name),
@@ -53,8 +55,16 @@ function pushSources({ options }: AgentFactory): PushSource[] {
   )
 }
 
-function openHistory(runtime: Runtime, log: Log): History | undefined {
+function openHistory({ options }: AgentFactory, log: Log): History | undefined {
+  const { runtime, shared, clock } = options
   if (runtime.postgresUrl === '') return undefined
   const { schema, connect_timeout_ms: connectTimeoutMs } = runtime.config.postgres
-  return new PostgresHistory({ url: runtime.postgresUrl, schema, connectTimeoutMs, log })
+  const board = shared.breaker('history')
+  return new PostgresHistory({
+    urls: () => hostUrls(postgresUrl(runtime)),
+    breaker: new Breaker({ name: 'history', clock, board }),
+    schema,
+    connectTimeoutMs,
+    log,
+  })
 }

@@ -10,6 +10,7 @@ import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { makeDeadLetters } from './make-decode.ts'
+import type { Runtime } from './runtime.ts'
 
 export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log): Agent {
   const { runtime, shared, clock, wake } = factory.options
@@ -19,8 +20,7 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
   return new PostgresAgent({
     shard,
     config: postgres,
-    // Looked up at each attempt: a password file may have been written anew.
-    url: () => (postgres.mode === 'external' ? externalUrl(postgres) : runtime.postgresUrl),
+    url: () => postgresUrl(runtime),
     openReader: (fromSeq) => factory.openReader(shard, fromSeq),
     durable: () => durable.load(),
     oldest: () => oldest.load(),
@@ -33,6 +33,11 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
     refused: refusedRecords(factory, shard, log),
     wake,
   })
+}
+
+/** Looked up at each attempt to connect: a password file may have been written anew. */
+export function postgresUrl({ config, postgresUrl }: Runtime): string {
+  return config.postgres.mode === 'external' ? externalUrl(config.postgres) : postgresUrl
 }
 
 /** Refused records are dead letters of the stage `store`. */

@@ -1,8 +1,12 @@
 import t, { type Test } from 'tap'
+import { SystemClock } from '../../src/clock.ts'
 import { silentLog } from '../../src/ops/log.ts'
 import { PostgresHistory } from '../../src/serve/http/history.ts'
+import { Breaker } from '../../src/storage/breaker.ts'
 import { connect } from '../../src/storage/postgres/connection.ts'
+import { EmbeddedPostgres } from '../../src/storage/postgres/embedded.ts'
 import { migrate } from '../../src/storage/postgres/schema.ts'
+import { breakerBoard } from '../support/breaker-board.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { ServeRig } from '../support/serve-rig.ts'
 
@@ -32,8 +36,12 @@ async function filledPostgres(t: Test): Promise<TestPostgres> {
 
 t.test('history over HTTP is what PostgreSQL stores, by page', async (t) => {
   const postgres = await filledPostgres(t)
+  const board = breakerBoard()
+  const dead = 'postgresql://tickd@127.0.0.1:1/tickd'
   const history = new PostgresHistory({
-    url: postgres.url,
+    // Of two hosts, the first is down.
+    urls: () => [dead, postgres.url],
+    breaker: new Breaker({ name: 'history', clock: new SystemClock(), board }),
     schema: SCHEMA,
     connectTimeoutMs: 5000,
     log: silentLog,
@@ -89,9 +97,23 @@ t.test('history over HTTP is what PostgreSQL stores, by page', async (t) => {
   })
   t.same((await get('/v1/trades')).body, { records: [], next: null }, 'nothing in the last hour')
 
+  t.equal(board.counters.get('failures'), 0)
+
   await postgres.server.stop()
-  t.match(await get(`/v1/trades?${range}`), {
-    status: 503,
-    body: { error: { code: 'history_unavailable' } },
-  })
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    t.match(await get(`/v1/trades?${range}`), {
+      status: 503,
+      body: { error: { code: 'history_unavailable' } },
+    })
+  }
+  t.equal(board.counters.get('state'), 2, 'the breaker is open: nobody waits for a dead server')
+  const { directory } = postgres
+  const again = { directory, port: postgres.server.port, log: silentLog, settings: ['fsync=off'] }
+  const server = await EmbeddedPostgres.start(again)
+  t.teardown(() => server.stop())
+  for (const endMs = performance.now() + 15_000; performance.now() < endMs; ) {
+    if ((await get(`/v1/trades?${range}`)).status === 200) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  t.equal(board.counters.get('state'), 0, 'a probe found it back')
 })

@@ -2,7 +2,8 @@
 //
 // Rows come back in the fields and order of normalised JSON (tick/json.ts), newest first. Bounded
 // three ways: rows by the query, time by the server's statement_timeout, queries at once by the
-// pool. Not for bulk: an analyst reads PostgreSQL itself.
+// pool. Not for bulk: an analyst reads PostgreSQL itself. While no server answers, the breaker
+// answers for it at once; of several hosts, each is asked until one does, a standby too.
 
 import pg from 'pg'
 import { errorText } from '../../errors.ts'
@@ -63,52 +64,96 @@ const TYPE: Readonly<Record<HistoryKind, string>> = { trades: 'trade', quotes: '
 /** SQLSTATE of a statement that was cancelled by its time-out. */
 const QUERY_CANCELED = '57014'
 
+/** What is needed of a circuit breaker (src/storage/breaker.ts). */
+export interface QueryBreaker {
+  tryNow(): boolean
+  succeeded(): void
+  failed(error: string): number
+}
+
 export interface PostgresHistoryOptions {
-  /** Connection string, password included. */
-  readonly url: string
+  /** Connection strings, passwords included: one a host. They may change. */
+  readonly urls: () => readonly string[]
+  readonly breaker: QueryBreaker
   readonly schema: string
   readonly connectTimeoutMs: number
   readonly log: Log
 }
 
 export class PostgresHistory implements History {
-  readonly #pool: pg.Pool
-  readonly #schema: string
+  readonly #options: PostgresHistoryOptions
+  readonly #pools = new Map<string, pg.Pool>()
+  /** The host that answered last. */
+  #preferred = ''
 
   /** Connects at the first query only: the daemon starts with or without its database. */
   constructor(options: PostgresHistoryOptions) {
-    this.#schema = options.schema
-    this.#pool = new pg.Pool({
-      connectionString: options.url,
+    this.#options = options
+  }
+
+  async query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]> {
+    const { breaker, schema } = this.#options
+    const pools = this.#poolsNow()
+    if (pools.some((pool) => pool.waitingCount >= HISTORY_QUERIES_MAX)) {
+      throw new HistoryUnavailable('busy', 'too many queries at once; try again', undefined)
+    }
+    if (!breaker.tryNow()) {
+      throw new HistoryUnavailable('away', 'PostgreSQL does not answer; try again', undefined)
+    }
+    const { text, values } = statement(schema, kind, query)
+    let thrown: unknown
+    for (const pool of pools) {
+      try {
+        const { rows } = await pool.query(text, values)
+        this.#preferred = String(pool.options.connectionString)
+        breaker.succeeded()
+        return rows.map((row) => toRecord(kind, row))
+      } catch (error) {
+        thrown = error
+        if (isQuerysFault(error)) break
+      }
+    }
+    if (isQuerysFault(thrown)) breaker.succeeded()
+    else breaker.failed(errorText(thrown))
+    throw unavailable(thrown)
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()]
+    this.#pools.clear()
+    await Promise.all(pools.map((pool) => pool.end()))
+  }
+
+  /** A pool a host, the one that answered last first; those of former addresses are ended. */
+  #poolsNow(): pg.Pool[] {
+    const urls = this.#options.urls()
+    for (const [url, pool] of this.#pools) {
+      if (urls.includes(url)) continue
+      this.#pools.delete(url)
+      pool.end().catch(() => {})
+    }
+    for (const url of urls) if (!this.#pools.has(url)) this.#pools.set(url, this.#newPool(url))
+    const rank = (url: string) => (url === this.#preferred ? -1 : urls.indexOf(url))
+    return [...this.#pools].sort(([a], [b]) => rank(a) - rank(b)).map(([, pool]) => pool)
+  }
+
+  #newPool(url: string): pg.Pool {
+    const { connectTimeoutMs, log } = this.#options
+    const pool = new pg.Pool({
+      connectionString: url,
       application_name: 'tickd serve',
       max: HISTORY_QUERIES_MAX,
-      connectionTimeoutMillis: options.connectTimeoutMs,
+      connectionTimeoutMillis: connectTimeoutMs,
       statement_timeout: HISTORY_QUERY_MS_MAX,
       // Beyond the server's own, for a server that no longer answers at all.
       query_timeout: HISTORY_QUERY_MS_MAX + 1000,
       allowExitOnIdle: true,
     })
     // An idle connection that is lost is replaced at the next query; unheard it would throw.
-    this.#pool.on('error', (error) => {
-      options.log.warn({ cause: errorText(error) }, 'history: connection to PostgreSQL lost')
+    pool.on('error', (error) => {
+      log.warn({ cause: errorText(error) }, 'history: connection to PostgreSQL lost')
     })
-  }
-
-  async query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]> {
-    if (this.#pool.waitingCount >= HISTORY_QUERIES_MAX) {
-      throw new HistoryUnavailable('busy', 'too many queries at once; try again', undefined)
-    }
-    const { text, values } = statement(this.#schema, kind, query)
-    try {
-      const { rows } = await this.#pool.query(text, values)
-      return rows.map((row) => toRecord(kind, row))
-    } catch (thrown) {
-      throw unavailable(thrown)
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#pool.end()
+    return pool
   }
 }
 
@@ -141,6 +186,12 @@ function toRecord(kind: HistoryKind, row: Record<string, unknown>): HistoryRow {
     shard: Number(row.shard),
     seq: Number(row.seq),
   }
+}
+
+/** The server answered, and to another query it would have answered well. */
+function isQuerysFault(thrown: unknown): boolean {
+  const code = String((thrown as { code?: unknown }).code ?? '')
+  return code === QUERY_CANCELED || /^(?!08|28|3D|53|57|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(code)
 }
 
 function unavailable(thrown: unknown): HistoryUnavailable {
