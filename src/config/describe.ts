@@ -86,6 +86,10 @@ function groupRows(path: Path, node: SchemaNode, required: readonly string[]): s
 
 function optionRows(path: Path, node: SchemaNode, isRequired = false): string[][] {
   if (isGroup(node)) return groupRows(path, node, [])
+  const { items } = node
+  // Of a list of mappings, each key has a row of its own.
+  const members =
+    items?.properties === undefined ? [] : groupRows([...path, 'N'], items, items.required ?? [])
   const standard = isRequired ? 'required' : defaultText(String(path.at(-1)), node.default)
   return [
     [
@@ -95,6 +99,7 @@ function optionRows(path: Path, node: SchemaNode, isRequired = false): string[][
       limitsText(node),
       node.description ?? '',
     ],
+    ...members,
   ]
 }
 
