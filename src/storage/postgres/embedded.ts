@@ -31,7 +31,7 @@ import { freePort } from '../free-port.ts'
 import { type ServerCommand, ServerProcess, stopLeftover } from '../server-process.ts'
 import { type Binaries, findBinaries, prepareBinaries } from './binaries.ts'
 import { initCluster, readClusterVersion, setPassword } from './cluster.ts'
-import { serverSettings } from './server-settings.ts'
+import { serverSettings, socketDirectory } from './server-settings.ts'
 
 const USER = 'tickd'
 const DATABASE = 'tickd'
@@ -89,7 +89,10 @@ export class EmbeddedPostgres {
     this.#server = server
     this.port = port
     const path = `${HOST}:${port}/${DATABASE}`
-    this.url = `postgresql://${USER}:${password}@${path}`
+    // Its unix socket costs less of both ends than TCP on loopback.
+    const socket = socketDirectory(options.directory)
+    const host = socket === undefined ? '' : `?host=${encodeURIComponent(socket)}`
+    this.url = `postgresql://${USER}:${password}@${path}${host}`
     this.printUrl = `postgresql://${USER}@${path}?passfile=${join(options.directory, PASSFILE)}`
   }
 

@@ -6,13 +6,17 @@ import { join } from 'node:path'
 const SOCKET_PATH_BYTES_MAX = 103
 const SOCKET_NAME = '/.s.PGSQL.65535'
 
+/** Where its unix socket is; undefined where the path is longer than a socket's address may be. */
+export function socketDirectory(directory: string): string | undefined {
+  const run = join(directory, 'run')
+  return Buffer.byteLength(run + SOCKET_NAME) <= SOCKET_PATH_BYTES_MAX ? run : undefined
+}
+
 /** `name=value`, for the server's command line. */
 export function serverSettings(directory: string, host: string): string[] {
-  const run = join(directory, 'run')
-  const fits = Buffer.byteLength(run + SOCKET_NAME) <= SOCKET_PATH_BYTES_MAX
   return [
     `listen_addresses=${host}`,
-    `unix_socket_directories=${fits ? run : ''}`,
+    `unix_socket_directories=${socketDirectory(directory) ?? ''}`,
     'max_connections=50',
     'timezone=UTC',
     'log_timezone=UTC',
