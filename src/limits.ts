@@ -125,6 +125,14 @@ export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
 /** Id of a pushed batch, characters. */
 export const BATCH_ID_LENGTH_MAX = 255
+/** TCP push: largest batch that is acknowledged; one frame, and fewer ticks than a batch holds. */
+export const TCP_BATCH_BYTES_MAX = FRAME_BYTES_MAX / 2
+/** As above, batches of a connection without an acknowledgement; then its socket waits. */
+export const TCP_BATCHES_MAX = 256
+/** As above, batches of all connections of a source. */
+export const TCP_SOURCE_BATCHES_MAX = RECEIPTS_OUTSTANDING_MAX / 2
+/** Acknowledgements that a client has not read: beyond it nothing more is taken from it. */
+export const TCP_ACK_BUFFER_BYTES = 64 * KIB
 /** POST /v1/ticks: bodies of the largest size held at once; beyond it 503. */
 export const PUSH_BODIES_MAX = 4
 /** As above, requests of any size. */
@@ -153,7 +161,7 @@ export const LEDGER_IMBALANCES_MAX = 100
 export const LEDGER_SUBSCRIBERS_MAX = 1000
 
 /** Incidents kept, their file, and the evidence of one as JSON text. */
-export const INCIDENTS_MAX = 1000
+export const INCIDENTS_MAX = 500
 export const INCIDENT_FILE_BYTES_MAX = 4 * MIB
 export const INCIDENT_EVIDENCE_LENGTH_MAX = 8 * KIB
 /** The same incident again within this time is counted, and not written. */

@@ -38,6 +38,7 @@ export const COUNTER_CATALOG = {
     silent_restarts: counter('Connections reopened because nothing arrived in time'),
     rotations: counter('Connections replaced before the venue would close them'),
     snapshots: counter('Book snapshots fetched'),
+    acks: counter('Pushed batches acknowledged: their records are durable'),
   },
   decode: {
     groups_begun: counter('Groups of frames whose counting has begun'),
@@ -125,7 +126,7 @@ export const COUNTER_CATALOG = {
     probes: counter('Attempts made while it was open, to see whether it may close'),
     failures: counter('Attempts that failed'),
     failures_in_row: gauge('Failures since the last success'),
-    since_seconds: gauge('When it came to its state, Unix time'),
+    since_seconds: gauge('Since when it is closed, or not closed, Unix time'),
     retry_at_seconds: gauge('While open: when the next probe may begin, Unix time'),
     failed_at_seconds: gauge('When an attempt last failed, Unix time; 0 = never'),
   },

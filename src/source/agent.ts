@@ -13,6 +13,7 @@ import type { FeedbackHandler, FeedbackReceiver, Receipt } from '../ring/feedbac
 import type { FrameRingProducer } from '../ring/frame-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
+import type { JournalPosition } from './ack-desk.ts'
 import type { RawCapture } from './raw-capture.ts'
 import { ReplaySource, type ReplayVenue } from './replay.ts'
 import { FrameSink, type Source, type SourceCounters } from './source.ts'
@@ -24,6 +25,8 @@ import { BinanceSource } from './venue/binance.ts'
 export interface SourceRings {
   readonly producer: FrameRingProducer
   readonly feedback: FeedbackReceiver
+  /** Of its journal: what pushers' acknowledgements wait for. */
+  readonly journal: JournalPosition
 }
 
 export interface SourceAgentOptions {
@@ -130,6 +133,7 @@ function createSource(
       return new TcpPushSource({
         config,
         path: `sources[${index}]`,
+        journal: rings.journal,
         sink,
         clock,
         log,

@@ -32,7 +32,8 @@ export function readInto(
       return true
     },
   }
-  const options = { handle, readable: true, writable: true, onread }
+  // Half-open, so that who has sent all and said so still gets its acknowledgements.
+  const options = { handle, readable: true, writable: true, allowHalfOpen: true, onread }
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0])
   // The server counts its open sockets by those it made.
   socket.once('close', () => accepted.destroy())

@@ -7,8 +7,9 @@
 import type { Clock } from '../clock.ts'
 import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
+import { BATCH_PREFIX_BYTES } from '../ring/batch-mark.ts'
 import type { Receipt } from '../ring/feedback.ts'
-import type { FrameMeta, FrameRingProducer } from '../ring/frame-ring.ts'
+import { FRAME_FLAG, type FrameMeta, type FrameRingProducer } from '../ring/frame-ring.ts'
 
 export interface Source {
   readonly name: string
@@ -102,7 +103,9 @@ export class FrameSink {
     if (!this.#ring.tryWrite(meta, a, aStart, aEnd, b, bStart, bEnd)) return false
     const { values } = this.counters
     values[this.#frames] = (values[this.#frames] as number) + 1
-    values[this.#bytes] = (values[this.#bytes] as number) + (aEnd - aStart) + (bEnd - bStart)
+    const prefixBytes = (flags & FRAME_FLAG.MARKED) === 0 ? 0 : BATCH_PREFIX_BYTES
+    const size = aEnd - aStart + (bEnd - bStart) - prefixBytes
+    values[this.#bytes] = (values[this.#bytes] as number) + size
     this.#stalled = false
     return true
   }

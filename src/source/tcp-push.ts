@@ -1,6 +1,7 @@
 // Push over TCP: programs connect and send; back-pressure is TCP's.
 //
-// Nothing is acknowledged here and nothing is parsed but the framing (tcp-framing.ts). When the
+// Nothing is parsed but the framing (tcp-framing.ts), or, for a stream that begins with a hello, the
+// lines between batches (ack-session.ts): only such a stream is acknowledged. When the
 // ring has no room, the socket is paused with the one piece of data that did not fit, the kernel's
 // window closes, and the sender waits. A stream that breaks its framing loses its connection: the
 // bytes that cannot be passed on are counted as dropped and the reason is logged.
@@ -8,9 +9,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { assert, errorText, TickdError } from '../errors.ts'
-import { TCP_READ_BYTES } from '../limits.ts'
+import { PUSH_DURABLE_MS_MAX, TCP_READ_BYTES } from '../limits.ts'
 import type { Log } from '../ops/log.ts'
+import type { Receipt } from '../ring/feedback.ts'
 import { FRAME_FORMAT } from '../ring/frame-format.ts'
+import { AckDesk, type JournalPosition } from './ack-desk.ts'
+import { type AckSession, HELLO } from './ack-session.ts'
 import { LogRepeats } from './log-repeats.ts'
 import type { SourceCapture } from './raw-capture.ts'
 import { readInto } from './socket-read.ts'
@@ -33,13 +37,19 @@ export interface TcpPushOptions {
   clock: Clock
   log: Log
   capture?: SourceCapture | undefined
+  /** The journal of the shard: what an acknowledgement waits for, and says. */
+  journal: JournalPosition
 }
 
 interface Connection {
   readonly id: number
   readonly socket: Socket
   readonly from: string
-  readonly cutter: Cutter
+  /** Undefined until it is known whether the stream begins with a hello. */
+  cutter: Cutter | undefined
+  session: AckSession | undefined
+  /** The other side sends no more. */
+  isAllSent: boolean
   readonly take: TakeFrame
   /** Data that did not fit on the ring, from `offset` on, and when it came. */
   waiting: Buffer | undefined
@@ -64,10 +74,11 @@ export class TcpPushSource implements Source {
   readonly #refused: LogRepeats
   /** All connections read into it: what does not fit on the ring at once is copied. */
   readonly #read = Buffer.allocUnsafeSlow(TCP_READ_BYTES)
+  readonly #desk: AckDesk
   #nextId = 1
   #address = ''
 
-  constructor({ config, path, sink, clock, log, capture }: TcpPushOptions) {
+  constructor({ config, path, sink, clock, log, capture, journal }: TcpPushOptions) {
     this.name = config.name
     this.#config = config
     this.#path = path
@@ -75,6 +86,8 @@ export class TcpPushSource implements Source {
     this.#clock = clock
     this.#log = log
     this.#capture = capture
+    const { name: source, format } = config
+    this.#desk = new AckDesk({ source, format, sink, capture, journal })
     this.#refused = new LogRepeats(log, 'connections refused: connections_max are open')
     this.#server = createServer({ noDelay: true, pauseOnConnect: true })
     this.#server.maxConnections = config.connections_max
@@ -107,11 +120,12 @@ export class TcpPushSource implements Source {
 
   doWork(): number {
     this.#refused.tick(this.#clock.monoMs())
-    let done = 0
-    for (const connection of this.#held) {
+    let done = this.#acknowledge()
+    for (const connection of [...this.#held]) {
       this.#held.delete(connection)
-      if (!this.#advance(connection)) break
-      done++
+      if (this.#advance(connection)) done++
+      // The ring is full for all; what waits for its own acknowledgements holds nobody up.
+      else if (connection.session?.isWaiting !== true) break
     }
     return done
   }
@@ -122,12 +136,17 @@ export class TcpPushSource implements Source {
       if (connection.ended) continue
       connection.ended = true
       connection.socket.pause()
-      if (this.#advance(connection)) connection.socket.destroy()
+      if (this.#advance(connection)) this.#endIfSettled(connection)
     }
   }
 
   drained(): boolean {
-    return this.#held.size === 0
+    if (this.#held.size > 0) return false
+    // What was taken is acknowledged before we go: decode and journal are still at work.
+    for (const { session } of this.#connections) {
+      if (session !== undefined && session.sentCount > 0) return false
+    }
+    return true
   }
 
   async close(): Promise<void> {
@@ -138,7 +157,6 @@ export class TcpPushSource implements Source {
   }
 
   #accept(accepted: Socket): void {
-    const isLines = this.#config.format === 'ndjson'
     const id = this.#nextId++
     const from = `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? '?'}`
     const socket = readInto(accepted, this.#read, (count) => {
@@ -148,7 +166,9 @@ export class TcpPushSource implements Source {
       id,
       socket,
       from,
-      cutter: isLines ? new LineCutter(this.#config.chunk_bytes) : new PackedCutter(),
+      cutter: undefined,
+      session: undefined,
+      isAllSent: false,
       take: this.#taker(id),
       waiting: undefined,
       offset: 0,
@@ -163,6 +183,8 @@ export class TcpPushSource implements Source {
     socket.on('error', (error) => {
       this.#log.info({ source: this.name, from: connection.from, error: errorText(error) }, 'reset')
     })
+    // Who waits for acknowledgements gets them first.
+    socket.on('end', () => this.#endOfStream(connection))
     // 'close' comes after 'end' and after 'error': the one place where a stream ends.
     socket.on('close', () => this.#end(connection))
   }
@@ -173,20 +195,23 @@ export class TcpPushSource implements Source {
       this.#sink.drop(data.length)
       return
     }
-    assert(connection.waiting === undefined, 'a paused socket sends no data')
+    const head = connection.cutter === undefined ? connection.waiting : undefined
+    assert(connection.waiting === head, 'a paused socket sends no data')
     this.#sink.stamp()
     connection.recvSec = this.#sink.recvSec
     connection.recvNsec = this.#sink.recvNsec
-    connection.waiting = data
+    connection.waiting = head === undefined ? data : Buffer.concat([head, data])
     connection.offset = 0
     this.#advance(connection)
   }
 
   /** Passes on what waits. False when the ring is full: the socket is paused until `doWork`. */
   #advance(connection: Connection): boolean {
-    const { cutter, waiting, socket } = connection
+    const { waiting, socket } = connection
     this.#sink.stampAt(connection.recvSec, connection.recvNsec)
     if (waiting !== undefined) {
+      const cutter = this.#cutterOf(connection, waiting)
+      if (cutter === undefined) return true
       const from = connection.offset
       connection.offset = cutter.push(waiting, from, waiting.length, connection.take)
       if (cutter.refusal !== '') return this.#refuse(connection)
@@ -218,13 +243,13 @@ export class TcpPushSource implements Source {
       connection.offset = 0
     }
     this.#held.add(connection)
-    this.#sink.held()
+    if (connection.session?.isWaiting !== true) this.#sink.held()
     return false
   }
 
   /** The stream is over: an unterminated last line still counts. */
   #finish(connection: Connection): boolean {
-    if (!connection.cutter.flush(connection.take)) return this.#hold(connection)
+    if (connection.cutter?.flush(connection.take) === false) return this.#hold(connection)
     this.#dropRest(connection, 'the stream ended within a message')
     return true
   }
@@ -232,22 +257,76 @@ export class TcpPushSource implements Source {
   #refuse(connection: Connection): true {
     connection.ended = true
     this.#sink.counters.add('refusals')
-    this.#dropRest(connection, connection.cutter.refusal)
-    connection.socket.destroy()
+    this.#dropRest(connection, connection.cutter?.refusal ?? '')
+    // The session has said why.
+    if (connection.session === undefined) connection.socket.destroy()
+    else connection.socket.destroySoon()
     return true
   }
 
   /** Bytes that will never be a frame are counted, and said. */
   #dropRest(connection: Connection, reason: string): void {
     const { cutter, waiting, offset, from } = connection
-    const size = cutter.keptBytes + (waiting === undefined ? 0 : waiting.length - offset)
+    const size = (cutter?.keptBytes ?? 0) + (waiting === undefined ? 0 : waiting.length - offset)
     connection.waiting = undefined
     if (size === 0) return
     this.#sink.drop(size)
     this.#log.warn({ source: this.name, from, bytes: size, reason }, 'bytes dropped')
   }
 
+  /** The other side has sent all; what it waits for it still gets. */
+  #endOfStream(connection: Connection): void {
+    connection.isAllSent = true
+    this.#endIfSettled(connection)
+  }
+
+  #endIfSettled({ session, socket, isAllSent, ended }: Connection): void {
+    if (session !== undefined && session.sentCount > 0) return
+    if (isAllSent || session !== undefined) socket.end()
+    else if (ended) socket.destroy()
+  }
+
+  /** What the stream is cut with. Undefined: too little has come to know. */
+  #cutterOf(connection: Connection, head: Buffer): Cutter | undefined {
+    if (connection.cutter !== undefined) return connection.cutter
+    const size = Math.min(head.length, HELLO.length)
+    const isHello = head.compare(HELLO, 0, size, 0, size) === 0
+    if (isHello && size < HELLO.length && !connection.ended) {
+      connection.waiting = Buffer.from(head)
+      return undefined
+    }
+    const { format, chunk_bytes } = this.#config
+    if (isHello && size === HELLO.length) {
+      connection.session = this.#desk.open(connection.id, connection.socket)
+    }
+    const plain = () => (format === 'ndjson' ? new LineCutter(chunk_bytes) : new PackedCutter())
+    connection.cutter = connection.session ?? plain()
+    return connection.cutter
+  }
+
+  onReceipt(receipt: Receipt): void {
+    this.#desk.onReceipt(receipt)
+  }
+
+  /** Answers all whose records have become durable. Returns how many batches. */
+  #acknowledge(): number {
+    let count = 0
+    for (const connection of this.#connections) {
+      const { session } = connection
+      if (session === undefined || session.isSettled || session.refusal !== '') continue
+      const done = session.settle(this.#clock.monoMs(), PUSH_DURABLE_MS_MAX)
+      if (session.refusal !== '') this.#refuse(connection)
+      else if (done > 0 && (connection.isAllSent || connection.ended)) {
+        this.#endIfSettled(connection)
+      }
+      count += done
+    }
+    if (count > 0) this.#sink.counters.add('acks', count)
+    return count
+  }
+
   #end(connection: Connection): void {
+    if (connection.session !== undefined) this.#desk.forget(connection.session)
     this.#connections.delete(connection)
     this.#sink.counters.add('disconnects')
     this.#countConnections()

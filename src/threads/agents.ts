@@ -151,7 +151,11 @@ export class AgentFactory {
         return { ...source, listen: { ...source.listen, port } }
       }),
       venueNamed,
-      rings: this.producerRings('source'),
+      rings: this.producerRings('source').map((rings, shard) => {
+        const durable = shared.position(shard, POSITION.durable)
+        const { epoch } = shared.shard(shard)
+        return { ...rings, journal: { shard, epoch, durable: () => durable.load() } }
+      }),
       instruments: shared.instruments,
       clock,
       log,

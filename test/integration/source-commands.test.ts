@@ -15,7 +15,7 @@ import t, { type Test } from 'tap'
 import { generateCommand } from '../../src/cli/generate.ts'
 import { replayCommand } from '../../src/cli/replay.ts'
 import { TcpPushSource } from '../../src/source/tcp-push.ts'
-import { SourceBench, until } from '../support/source-bench.ts'
+import { emptyJournal, SourceBench, until } from '../support/source-bench.ts'
 
 const FLAGS = '--disable-warning=ExperimentalWarning'
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -84,6 +84,7 @@ async function tcpListener(t: Test) {
     sink,
     clock,
     log,
+    journal: emptyJournal,
   })
   await source.start()
   t.teardown(() => source.close())

@@ -21,7 +21,7 @@ import { BinanceSource } from '../../src/source/venue/binance.ts'
 import { TickBatch } from '../../src/tick/batch.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
 import { tickToJson } from '../../src/tick/json.ts'
-import { SourceBench, type TakenFrame, until } from '../support/source-bench.ts'
+import { emptyJournal, SourceBench, type TakenFrame, until } from '../support/source-bench.ts'
 import { VenueServer } from '../support/venue-server.ts'
 
 const CAPACITY = 64
@@ -262,6 +262,7 @@ t.test('what a TCP listener captured replays to the same records', async (t) => 
     clock,
     log,
     capture: capture.source('push'),
+    journal: emptyJournal,
   })
   await source.start()
   t.teardown(() => source.close())

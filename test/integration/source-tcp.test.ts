@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { FRAME_BYTES_MAX } from '../../src/limits.ts'
 import { FRAME_FORMAT } from '../../src/ring/frame-format.ts'
 import { type TcpConfig, TcpPushSource } from '../../src/source/tcp-push.ts'
-import { SourceBench, type TakenFrame, until } from '../support/source-bench.ts'
+import { emptyJournal, SourceBench, type TakenFrame, until } from '../support/source-bench.ts'
 
 interface Rig {
   bench: SourceBench
@@ -32,7 +32,14 @@ async function setUp(
     ...options,
   }
   const { sink, clock, log } = bench
-  const source = new TcpPushSource({ config, path: 'sources[0]', sink, clock, log })
+  const source = new TcpPushSource({
+    config,
+    path: 'sources[0]',
+    sink,
+    clock,
+    log,
+    journal: emptyJournal,
+  })
   await source.start()
   t.teardown(() => source.close())
   const frames: TakenFrame[] = []
@@ -212,7 +219,14 @@ t.test('a taken address is an operational error that names it and the option', a
     connections_max: 1,
     chunk_bytes: 4096,
   }
-  const source = new TcpPushSource({ config, path: 'sources[2]', sink, clock, log })
+  const source = new TcpPushSource({
+    config,
+    path: 'sources[2]',
+    sink,
+    clock,
+    log,
+    journal: emptyJournal,
+  })
   await t.rejects(source.start(), {
     code: 'ADDRESS_IN_USE',
     message: new RegExp(`127\\.0\\.0\\.1:${port}.*sources\\[2\\]\\.listen\\.port`),

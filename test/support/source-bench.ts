@@ -9,6 +9,9 @@ import { FrameRingConsumer, FrameRingProducer } from '../../src/ring/frame-ring.
 import { frameRingBytes } from '../../src/ring/frame-ring-layout.ts'
 import { FrameSink, type SourceCounters } from '../../src/source/source.ts'
 
+/** A journal in which nothing is durable yet. */
+export const emptyJournal = { shard: 0, epoch: 1, durable: () => 0 }
+
 export interface TakenFrame {
   source: number
   format: number

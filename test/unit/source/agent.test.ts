@@ -13,6 +13,7 @@ import { frameRingBytes } from '../../../src/ring/frame-ring-layout.ts'
 import { SourceAgent, type SourceAgentOptions } from '../../../src/source/agent.ts'
 import type { SourceCounters } from '../../../src/source/source.ts'
 import { InstrumentTable } from '../../../src/tick/instruments.ts'
+import { emptyJournal } from '../../support/source-bench.ts'
 
 const CAPACITY = 64
 const RING_BYTES = 256 * 1024
@@ -30,6 +31,7 @@ function setUp(t: Test, sources: object[], shards = 1) {
     rings: memories.map(({ frames, feedback }) => ({
       producer: new FrameRingProducer(frames),
       feedback: new FeedbackReceiver(feedback),
+      journal: emptyJournal,
     })),
     instruments: new InstrumentTable(InstrumentTable.create(CAPACITY), CAPACITY),
     clock,
