@@ -149,9 +149,11 @@ export class Breaker {
 
   #enter(state: BreakerState): void {
     const { counters } = this.#options.board
+    const wasClosed = this.#state === 'closed'
     this.#state = state
     counters.set('state', BREAKER_STATES.indexOf(state))
-    counters.set('since_seconds', this.#wallSeconds())
+    // Between open and half-open it is the same outage.
+    if (state === 'closed' || wasClosed) counters.set('since_seconds', this.#wallSeconds())
   }
 
   #wallSeconds(): number {
@@ -164,7 +166,7 @@ export class Breaker {
 /** A breaker as /readyz shows it. Times are RFC 3339. */
 export interface BreakerReport {
   readonly state: BreakerState
-  /** When it came to that state; absent: nobody has used it yet. */
+  /** Since when it is closed, or not closed; absent: nobody has used it yet. */
   readonly since?: string
   /** While open: when the next probe may begin. */
   readonly next_probe?: string

@@ -163,9 +163,11 @@ export const OPENAPI = {
     '/healthz': plainPath('200 while the process is alive', 'application/json'),
     '/readyz': {
       get: {
-        summary: 'Whether the daemon is ready, with each dependency and its lag',
+        summary: 'Whether the daemon is ready, with each dependency, its lag and its breaker',
         responses: {
-          200: json('Ready', { $ref: '#/components/schemas/Readiness' }),
+          200: json('Ready; also when degraded, as ingest and feed go on', {
+            $ref: '#/components/schemas/Readiness',
+          }),
           503: json('Not ready', { $ref: '#/components/schemas/Readiness' }),
         },
       },
@@ -228,12 +230,19 @@ export const OPENAPI = {
       }),
       Readiness: object({
         ready: { type: 'boolean' },
+        status: { enum: ['ready', 'degraded', 'unready'] },
         dependencies: {
           type: 'object',
           additionalProperties: object({
             ready: { type: 'boolean' },
             detail: text,
             lag: integer,
+            state: { enum: ['closed', 'half-open', 'open'] },
+            since: text,
+            next_probe: text,
+            failures_in_row: integer,
+            last_error: text,
+            last_error_at: text,
           }),
         },
       }),
