@@ -40,7 +40,8 @@ function whole(count: number): unknown {
 async function cut(url: string): Promise<void> {
   await psql(
     url,
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tickd tickd 0'`,
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE application_name = 'tickd tickd 0'`,
   )
 }
 

@@ -72,7 +72,8 @@ async function assertCaughtUp(
 
 async function backends(name: string): Promise<number[]> {
   const rows = await postgres.psql(
-    `SELECT pid FROM pg_stat_activity WHERE datname = '${name}' AND application_name LIKE 'tickd %'`,
+    `SELECT pid FROM pg_stat_activity
+     WHERE datname = '${name}' AND application_name LIKE 'tickd %'`,
   )
   return rows.map(({ pid }) => Number(pid))
 }

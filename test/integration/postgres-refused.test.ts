@@ -115,7 +115,8 @@ t.test('a unique index refuses the second of two', async (t) => {
   store.append(1)
   await runUntil(agent, () => store.stored.load() === 1, 'the partition is there')
   await postgres.psql(
-    'CREATE UNIQUE INDEX ON unique_.trade_20260301 ((CASE WHEN seq IN (5, 700) THEN 1 ELSE -seq END))',
+    `CREATE UNIQUE INDEX ON unique_.trade_20260301
+       ((CASE WHEN seq IN (5, 700) THEN 1 ELSE -seq END))`,
   )
   store.append(999)
   await runUntil(agent, () => store.stored.load() === 1000, 'all is settled')
@@ -147,7 +148,8 @@ t.test('refused records and cut connections: each record is settled once', async
   const direct = await started(t, store, 'torn')
   direct.onClose()
   await postgres.psql(
-    'ALTER TABLE torn.book ADD CHECK (seq % 1009 <> 7); ALTER TABLE torn.trade ADD CHECK (seq <> 0)',
+    `ALTER TABLE torn.book ADD CHECK (seq % 1009 <> 7);
+     ALTER TABLE torn.trade ADD CHECK (seq <> 0)`,
   )
   store.append(20_000)
   const proxy = await CuttingProxy.start(postgres.server.port, () => {

@@ -9,6 +9,7 @@ import {
   addressToShow,
   addressWithPassword,
   type ExternalServer,
+  parseAddress,
 } from '../address.ts'
 
 const FORM: AddressForm = {
@@ -61,7 +62,8 @@ function withOneHost(address: string, change: (one: string) => string): string {
 }
 
 function checkSessionAttributes(url: string): void {
-  const wanted = new URL(url).searchParams.get('target_session_attrs') ?? 'any'
+  const { searchParams } = parseAddress(url, FORM)
+  const wanted = searchParams.get('target_session_attrs') ?? 'any'
   if (SESSION_ATTRIBUTES.includes(wanted)) return
   throw new TickdError(
     'CONFIG_INVALID',

@@ -103,9 +103,9 @@ export class Refusals {
 export function tooManyRefused(why: DataRefusal): TickdError {
   return new TickdError(
     'POSTGRES_SCHEMA_CHANGED',
-    `PostgreSQL refuses more than ${STORE_REFUSALS_PER_MINUTE_MAX} records a minute, the last with ` +
-      `${why.sqlState}: ${why.text}; storing holds, and records wait in the journal; look at the ` +
-      'constraints and triggers of the table',
+    `PostgreSQL refuses more than ${STORE_REFUSALS_PER_MINUTE_MAX} records a minute, the last ` +
+      `with ${why.sqlState}: ${why.text}; storing holds, and records wait in the journal; look ` +
+      'at the constraints and triggers of the table',
     { canRetry: true },
   )
 }

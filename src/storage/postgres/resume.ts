@@ -14,7 +14,7 @@ export interface ResumeOptions {
   readonly log: Log
 }
 
-/** The sequence to read from. Throws POSTGRES_CONFLICT when the database is ahead of the journal. */
+/** The sequence to read from. Throws POSTGRES_CONFLICT: the database is ahead of the journal. */
 export function resumeSeq(committed: number, options: ResumeOptions): number {
   const { shard, counters, log, durable, oldest } = options
   if (committed > durable()) {

@@ -197,9 +197,8 @@ export class PostgresWriter {
     // A role's own time-outs are meant for people; ours are in STORE_STALL_MS_MAX.
     await client.query('SET statement_timeout = 0; SET idle_session_timeout = 0')
     // A machine that vanished must not hold its lock for the two hours of TCP's default.
-    await client.query(
-      'SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3',
-    )
+    await client.query('SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10')
+    await client.query('SET tcp_keepalives_count = 3')
     await migrate(client, this.#options.schema)
     this.#tablesDigest = await checkTables(client, this.#options.schema)
     await this.#lock()
@@ -230,8 +229,8 @@ export class PostgresWriter {
       if ((thrown as { code?: string }).code !== '55P03') throw thrown
       throw new TickdError(
         'POSTGRES_CONFLICT',
-        `another tickd stores shard ${shard} into schema ${schema} of ${withoutPassword(url)}, or ` +
-          'its connection has not ended there yet; stop it, or set postgres.schema to another name',
+        `another tickd stores shard ${shard} into schema ${schema} of ${withoutPassword(url)}, ` +
+          'or its connection has not ended there yet; stop it, or set postgres.schema to another name',
         { canRetry: true, cause: thrown },
       )
     }
@@ -327,9 +326,8 @@ export class PostgresWriter {
       const message = pg.escapeLiteral(text.replaceAll('\0', ''))
       rows.push(`(${shard + BigInt(seq)}, '${sqlState}', ${message}, '\\x${hex}')`)
     }
-    return [
-      `INSERT INTO ${this.#schema}.refused (seq, sqlstate, message, tick) VALUES ${rows.join(', ')}`,
-    ]
+    const columns = 'seq, sqlstate, message, tick'
+    return [`INSERT INTO ${this.#schema}.refused (${columns}) VALUES ${rows.join(', ')}`]
   }
 
   #refuseOlderEpoch(epoch: number): void {

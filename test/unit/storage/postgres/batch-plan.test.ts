@@ -54,6 +54,32 @@ t.test('ticks are grouped by kind, each once, in their order within the kind', (
   t.end()
 })
 
+t.test('a range of the batch, without the ticks that are taken out', (t) => {
+  const random = seededRandom(t)
+  const batch = randomBatch(300, 0, random)
+  for (let i = 0; i < batch.count; i++) setI64(batch, i, 0, 20_000n * DAY_NS)
+  const plan = new BatchPlan(batch.capacity)
+  for (let round = 0; round < 50; round++) {
+    const from = Math.floor(random() * 299)
+    const to = from + 1 + Math.floor(random() * (300 - from))
+    plan.build(batch, from, FIRST_DAY, LAST_DAY, to)
+    t.same([plan.from, plan.to, plan.rowCount], [from, to, to - from])
+    const out = new Set([from, to - 1, from + Math.floor(random() * (to - from)), to, from - 1])
+    for (const index of out) plan.exclude(index)
+    const left = Array.from({ length: to - from }, (_, i) => from + i).filter((i) => !out.has(i))
+    t.equal(plan.rowCount, left.length)
+    t.same(
+      [...plan.order.subarray(0, plan.rowCount)].sort((a, b) => a - b),
+      left,
+    )
+    for (let kind = 0; kind < KIND_COUNT; kind++) {
+      const group = plan.order.subarray(plan.starts[kind], plan.starts[kind + 1])
+      t.ok(group.every((index) => batch.kind(index) === kind))
+    }
+  }
+  t.end()
+})
+
 t.test('the days of a batch are exact to the nanosecond', (t) => {
   const day = 20_513n
   const batch = batchOf([day * DAY_NS - 1n, day * DAY_NS, (day + 1n) * DAY_NS - 1n])
