@@ -35,10 +35,18 @@ import type { DeadLetter } from './dead-letter-reader.ts'
 export const OUTCOMES = ['recovered', 'duplicate', 'ignored', 'quarantined', 'purged'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
+interface LetterName {
+  /** Digest: see letterDigest. */
+  readonly letter: string
+  /** Where it lies. */
+  readonly id: string
+}
+
 export type LogLine =
-  | ({ readonly is: 'try'; readonly letter: string; readonly id: string } & Try)
-  | { readonly is: 'done'; readonly letter: string; readonly id: string; readonly as: Outcome }
-  | { readonly is: 'failed'; readonly letter: string; readonly id: string; readonly why: string }
+  | (LetterName & Try & { readonly is: 'try' })
+  | (LetterName & { readonly is: 'done'; readonly as: Outcome })
+  /** `tries`: that many at once, in a log that was rewritten. */
+  | (LetterName & { readonly is: 'failed'; readonly why: string; readonly tries?: number })
 
 /** Where the journal stood when a letter was put on its way. */
 export interface Try {
@@ -65,6 +73,8 @@ const CRC_DIGITS = 8
 const DIGEST_DIGITS = 20
 /** A log below this size is not worth rewriting. */
 const COMPACT_BYTES_MIN = MIB
+/** About that of a line. */
+const LINE_BYTES = 110
 
 /** The name of a letter by its contents: equal for the two of one that was written twice. */
 export function letterDigest(letter: DeadLetter): string {
@@ -106,7 +116,9 @@ export class SettlementLog {
 
   /** Rewrites a long log without what is said of letters for which `isThere` is false. */
   compact(isThere: (id: string) => boolean): void {
-    if (this.#size < COMPACT_BYTES_MIN) return
+    // Not each time for a log that says no more than it must.
+    const needed = this.fates.size * LINE_BYTES
+    if (this.#size < COMPACT_BYTES_MIN || this.#size < 2 * needed) return
     for (const [letter, { id }] of this.fates) if (!isThere(id)) this.fates.delete(letter)
     const lines = [...this.fates].flatMap(([letter, fate]) => linesOf(letter, fate))
     const fresh = `${this.#path}.new`
@@ -164,7 +176,7 @@ export class SettlementLog {
         return
       case 'failed':
         // One that went as far as a try is counted by it.
-        if (line.why !== NOT_TAKEN) fate.tries++
+        fate.tries += line.tries ?? (line.why === NOT_TAKEN ? 0 : 1)
         fate.why = line.why
     }
   }
@@ -184,12 +196,11 @@ function newFate(id: string): Fate {
 
 /** The shortest lines that tell a fate. */
 function linesOf(letter: string, { id, tries, as, why, doubt }: Fate): LogLine[] {
+  if (as !== undefined) return [{ is: 'done', letter, id, as }]
+  const failed = doubt === undefined ? tries : tries - 1
   const lines: LogLine[] = []
-  for (let i = doubt === undefined ? 0 : 1; i < tries; i++) {
-    lines.push({ is: 'failed', letter, id, why })
-  }
+  if (failed > 0) lines.push({ is: 'failed', letter, id, why, tries: failed })
   if (doubt !== undefined) lines.push({ is: 'try', letter, id, ...doubt })
-  if (as !== undefined) lines.push({ is: 'done', letter, id, as })
   return lines
 }
 
