@@ -177,7 +177,7 @@ const postgres = z
     url: z
       .string()
       .default('')
-      .describe('external: postgresql://user@host:port/database. The password may be in a file.'),
+      .describe('external: postgresql://user@host:port,host2:port2/database; see docs/sql.md.'),
     password_file: z.string().default('').describe('File with the password (external).'),
     port: int(0, 65535).default(0).describe('embedded: TCP port on loopback; 0 = any free one.'),
     schema: z
