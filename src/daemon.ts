@@ -157,6 +157,14 @@ export class Daemon {
       const journal = idText(identity.journalId)
       const fields = { shard, journal, epoch, nextSeq, oldestSeq, truncatedBytes, batchCount }
       this.#log.info(fields, 'journal open')
+      for (const damage of start.damage) {
+        this.#incidents?.raise({
+          kind: 'journal_damaged',
+          severity: 'critical',
+          summary: `Records of shard ${shard} that were durable are damaged in the journal`,
+          evidence: { shard, ...damage },
+        })
+      }
       return start
     })
   }

@@ -92,7 +92,8 @@ export class AggregateAgent implements Agent {
     const batch = new TickBatch(RUN_TICKS_MAX)
     const known = new TickBatch(1)
     try {
-      for (let firstSeq = tail.seq; tail.read(batch) > 0; firstSeq = tail.seq) {
+      while (tail.read(batch) > 0) {
+        const firstSeq = tail.seq - batch.count
         let kept = 0
         for (let i = 0; i < batch.count; i++) {
           const seq = latest.read(batch.instrument(i), batch.kind(i), known, 0)

@@ -13,7 +13,7 @@
 
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
-import { assert, TickdError } from '../errors.ts'
+import { assert, errorText, TickdError } from '../errors.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import type { CounterName } from '../ops/counter-catalog.ts'
 import type { CounterSet } from '../ops/counters.ts'
@@ -31,6 +31,7 @@ import { blockBytes } from './headers.ts'
 import { Hold } from './hold.ts'
 import type { JournalIdentity } from './identity.ts'
 import { MarkQueue } from './mark-queue.ts'
+import { writePositions } from './positions-file.ts'
 import { recoverJournal } from './recovery.ts'
 import { removableCount, removeOldest } from './retention.ts'
 import type { SegmentInfo } from './segment-files.ts'
@@ -42,6 +43,8 @@ const DUTY_TICKS_MAX = 4 * JOURNAL_BLOCK_TICKS_MAX
 const GATHER_SHARE = 8
 /** Between looks for segments that may go; one is removed at each. */
 const RETENTION_EVERY_MS = 1000
+/** Between writings of the positions file. */
+const POSITIONS_EVERY_MS = 5000
 const NO_MARKS = new Uint8Array(0)
 
 export interface JournalAgentOptions {
@@ -83,6 +86,7 @@ export class JournalAgent implements Agent {
   #closedBytes = 0
   #firstUnsyncedMs = 0
   #retentionDueMs = 0
+  #positionsDueMs = 0
   readonly #hold: Hold
   readonly #budget: DiskBudget
   #isDrained = false
@@ -144,6 +148,7 @@ export class JournalAgent implements Agent {
   }
 
   onClose(): void {
+    this.#notePositions()
     if (this.#isDrained) this.#writer?.close()
     else this.#writer?.abandon()
     this.#writer = undefined
@@ -302,6 +307,10 @@ export class JournalAgent implements Agent {
     const { directory, settings, positions, storedSeq, clock, counters, log } = this.#options
     if (this.#writer === undefined) return
     this.#retentionDueMs = nowMs + RETENTION_EVERY_MS
+    if (nowMs >= this.#positionsDueMs) {
+      this.#positionsDueMs = nowMs + POSITIONS_EVERY_MS
+      this.#notePositions()
+    }
     clock.read()
     const count = removableCount(this.#segments, {
       storedSeq: storedSeq(),
@@ -319,6 +328,16 @@ export class JournalAgent implements Agent {
       log.debug({ firstSeq: segment.firstSeq, endSeq: segment.endSeq }, 'segment removed')
     }
     this.#countSegments()
+  }
+
+  #notePositions(): void {
+    const { directory, positions, storedSeq, log } = this.#options
+    try {
+      const known = { durable: positions.durable.load(), stored: storedSeq() }
+      writePositions(directory, known, this.#disk)
+    } catch (thrown) {
+      log.debug({ error: errorText(thrown) }, 'positions not noted')
+    }
   }
 
   #countBlock(count: number, markCount: number): void {

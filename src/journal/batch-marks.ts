@@ -15,8 +15,8 @@ import {
   marksAreWhole,
   newBlockHeader,
 } from './headers.ts'
-import { corrupt, ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
-import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
+import { BLOCK_ALIGN_BYTES, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
 export interface MarkScan {
   directory: string
@@ -31,7 +31,7 @@ export interface MarkScan {
 
 /**
  * Gives the newest marks to `onMark`, oldest first; the object is used again. Returns how many.
- * Throws JOURNAL_CORRUPT where a header or a mark is damaged.
+ * Marks of damaged blocks are passed over, as their records are.
  */
 export function readMarks(scan: MarkScan, onMark: (mark: BatchMark) => void): number {
   const found: Int32Array[] = []
@@ -67,14 +67,19 @@ function marksOf(scan: MarkScan, segment: SegmentInfo, max: number): Int32Array 
     const marks = new Uint8Array(JOURNAL_BLOCK_MARKS_MAX * MARK_BYTES)
     const block = newBlockHeader()
     const end = segment.sizeBytes - BLOCK_HEADER_BYTES
-    for (let offset = SEGMENT_HEADER_BYTES; offset < end; offset += bytesOfBlock(block)) {
-      readAt(disk, fd, path, header.bytes, offset)
-      const fault = decodeBlockHeader(header, 0, block)
-      if (fault !== '') throw damaged(path, offset, fault)
+    // From a damaged header on, the next good one is looked for.
+    let nextBytes = 0
+    for (let offset = SEGMENT_HEADER_BYTES; offset < end; offset += nextBytes) {
+      if (readAt(disk, fd, path, header.bytes, offset) < BLOCK_HEADER_BYTES) break
+      if (decodeBlockHeader(header, 0, block) !== '' || block.epoch !== segment.epoch) {
+        nextBytes = BLOCK_ALIGN_BYTES
+        continue
+      }
+      nextBytes = bytesOfBlock(block)
       if (block.markCount === 0) continue
       const part = marks.subarray(0, block.markCount * MARK_BYTES)
-      readAt(disk, fd, path, part, offset + blockBytes(block.tickCount))
-      if (!marksAreWhole(part, block)) throw damaged(path, offset, 'the checksum of its marks')
+      const size = readAt(disk, fd, path, part, offset + blockBytes(block.tickCount))
+      if (size < part.length || !marksAreWhole(part, block)) continue
       for (let index = 0; index < block.markCount; index++) {
         const at = (count++ % (ring.length / MARK_BYTES)) * MARK_BYTES
         ring.set(part.subarray(index * MARK_BYTES, (index + 1) * MARK_BYTES), at)
@@ -97,19 +102,10 @@ function inOrder(ring: Uint8Array, count: number): Int32Array {
   return new Int32Array(bytes.buffer)
 }
 
-function readAt(disk: Disk, fd: number, path: string, into: Uint8Array, offset: number): void {
-  let size = 0
+function readAt(disk: Disk, fd: number, path: string, into: Uint8Array, offset: number): number {
   try {
-    size = disk.read(fd, into, offset)
+    return disk.read(fd, into, offset)
   } catch (thrown) {
     throw ioError(`cannot read ${path}`, thrown)
   }
-  if (size < into.length) throw damaged(path, offset, 'the file ends within it')
-}
-
-function damaged(path: string, offset: number, fault: string): Error {
-  return corrupt(
-    `${path}: the block at offset ${offset} is damaged: ${fault}; run 'tickd journal verify' for ` +
-      'the extent, and restore the file from a copy',
-  )
 }

@@ -85,6 +85,21 @@ export class JournalReader {
     return out.count
   }
 
+  /** Goes on at `seq`, which lies in the block at `offset` of the segment that begins so. */
+  seek(seq: number, segmentSeq: number, offset: number): void {
+    this.#openSegment(segmentSeq)
+    this.#blockOffset = offset
+    this.#blockEndSeq = 0
+    this.seq = seq
+  }
+
+  /** Goes on at `seq`, which is not in the segment at hand. */
+  skipTo(seq: number): void {
+    this.close()
+    this.#blockEndSeq = 0
+    this.seq = seq
+  }
+
   close(): void {
     if (this.#fd !== undefined) this.#disk.close(this.#fd)
     this.#fd = undefined

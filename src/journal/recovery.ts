@@ -3,13 +3,17 @@
 //
 // Only a newest segment without a seal is read through (a crash left it so): the others were sealed
 // when they were closed, so header and seal tell whether they are whole; `journal verify` reads
-// every byte. A tail that a crash cut short was never acknowledged and is cut off. Anything else
-// that is wrong is an error that says what is affected: nothing acknowledged is dropped in silence.
+// every byte. A tail that a crash cut short was never acknowledged and is cut off. A damaged block
+// in the midst of the newest segment stays, and is told (`damage`): its records are lost, and those
+// who read pass over them. Anything else that is wrong is an error that says what is affected, and
+// nothing is changed then: nothing acknowledged is dropped in silence.
 
 import { TickdError } from '../errors.ts'
+import type { Damage } from './damage.ts'
 import { type Disk, realDisk } from './disk.ts'
 import { type EpochFile, readEpoch, writeEpoch } from './epoch.ts'
 import { type JournalIdentity, newId } from './identity.ts'
+import { readPositions } from './positions-file.ts'
 import {
   chainFault,
   checkedHeader,
@@ -40,9 +44,11 @@ export interface Recovered {
   segments: SegmentInfo[]
   /** Bytes that were cut off the newest segment. */
   truncatedBytes: number
+  /** Records of the newest segment that were durable, and are damaged. */
+  damage: Damage[]
 }
 
-export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes'> & {
+export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes' | 'damage'> & {
   epoch: number
   identity: JournalIdentity
   /** All sealed, ascending. */
@@ -80,7 +86,7 @@ export function openJournal(
     throw new TickdError('STATE_DIR_UNUSABLE', `cannot create ${directory}`, { cause: thrown })
   }
   const recovered = recoverJournal(directory, shard, undefined, disk)
-  const { truncatedBytes, segments } = recovered
+  const { truncatedBytes, segments, damage } = recovered
   const before = readEpoch(directory, recovered.lastEpoch, disk)
   const file: EpochFile = {
     epoch: before === undefined ? origin.epoch : before.epoch + 1,
@@ -93,6 +99,7 @@ export function openJournal(
     nextSeq: isEmpty ? file.firstSeq : recovered.nextSeq,
     oldestSeq: isEmpty ? file.firstSeq : recovered.oldestSeq,
     truncatedBytes,
+    damage,
     epoch: file.epoch,
     segments,
     identity: { journalId: file.journalId, startId: newId() },
@@ -118,11 +125,15 @@ export function recoverJournal(
   disk: Disk = realDisk,
 ): Recovered {
   const firstSeqs = listSegments(directory, disk)
+  const durableSeq = readPositions(directory, disk)?.durable ?? 0
+  const place = { directory, shard, disk, durableSeq }
+  const damage: Damage[] = []
   let truncatedBytes = 0
   let newest: SegmentInfo | undefined
   while (newest === undefined && firstSeqs.length > 0) {
     const firstSeq = firstSeqs.at(-1) as number
-    const outcome = recoverNewest({ directory, shard, disk }, firstSeq, resume)
+    const outcome = recoverNewest(place, firstSeq, resume)
+    damage.push(...outcome.damage)
     truncatedBytes += outcome.truncatedBytes
     newest = outcome.segment
     if (newest === undefined) firstSeqs.pop()
@@ -136,21 +147,25 @@ export function recoverJournal(
   }
   // Without a segment, what is in force is where the journal began.
   const nextSeq = newest?.endSeq ?? readEpoch(directory, 0, disk)?.firstSeq ?? 0
-  if (resume !== undefined && nextSeq < resume.endSeq) throw lost(directory, nextSeq, resume.endSeq)
+  const wantedSeq = Math.max(durableSeq, resume?.endSeq ?? 0)
+  if (nextSeq < wantedSeq) throw lost(directory, nextSeq, wantedSeq)
   const oldestSeq = segments[0]?.firstSeq ?? nextSeq
-  return { nextSeq, oldestSeq, lastEpoch: newest?.epoch ?? 0, segments, truncatedBytes }
+  return { nextSeq, oldestSeq, lastEpoch: newest?.epoch ?? 0, segments, truncatedBytes, damage }
 }
 
 interface Outcome {
   /** undefined: it held no record that counts, and was removed. */
   segment: SegmentInfo | undefined
   truncatedBytes: number
+  damage: Damage[]
 }
 
 interface Place {
   directory: string
   shard: number
   disk: Disk
+  /** Records below it are known to have been durable. */
+  durableSeq: number
 }
 
 function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefined): Outcome {
@@ -162,13 +177,14 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
     const size = disk.fileBytes(fd)
     const isTornCreation =
       size <= SEGMENT_HEADER_BYTES && typeof readSegmentHeader(fd, path, disk) === 'string'
+    if (isTornCreation && firstSeq < place.durableSeq) throw lost(path, firstSeq, place.durableSeq)
     if (isTornCreation) return remove(place, path, size)
     const header = checkedHeader(fd, path, shard, firstSeq, disk)
     const sealed = readSeal(fd, path, header, disk)
     const file = { disk, fd, path }
     if (sealed !== undefined && sealed.endSeq <= endSeq) {
       confirmSeal(file, sealed)
-      return { segment: sealed, truncatedBytes: 0 }
+      return { segment: sealed, truncatedBytes: 0, damage: [] }
     }
     if (resume !== undefined && header.epoch !== resume.epoch) {
       throw corrupt(
@@ -178,35 +194,26 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
     }
     if (firstSeq >= endSeq) return remove(place, path, size)
     const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq, disk)
-    const cut = tail(path, scan, endSeq)
+    const { cut, damage } = tail(path, scan, Math.max(resume?.endSeq ?? 0, place.durableSeq))
     if (cut.endSeq === firstSeq) return remove(place, path, size - SEGMENT_HEADER_BYTES)
-    return {
-      segment: cutAndSeal(file, header, scan, cut),
-      truncatedBytes: size - cut.offset,
-    }
+    const segment = cutAndSeal(file, header, scan, cut)
+    return { segment, truncatedBytes: size - cut.offset, damage }
   } finally {
     disk.close(fd)
   }
 }
 
-/** Where the good part ends. Throws when what lies behind it had been acknowledged. */
-function tail(path: string, scan: SegmentScan, endSeq: number): Cut {
-  const damage = scan.faults.find((fault) => fault.wasDurable)
-  if (damage !== undefined) {
-    const { fromSeq, toSeq, offset, what } = damage
-    throw corrupt(
-      `${path}: the block at offset ${offset} is damaged: ${what}; records ${fromSeq} to ` +
-        `${toSeq - 1} were durable and are affected; run 'tickd journal verify' for the extent, ` +
-        'and restore the file from a copy',
-    )
-  }
-  const fault = scan.faults[0]
+/** Where the good part ends, and the damage within. Throws when too little of it is left. */
+function tail(path: string, scan: SegmentScan, durableSeq: number): { cut: Cut; damage: Damage[] } {
+  const { faults, faultsUnlisted, endOffset, endSeq } = scan
+  const torn = faults.find(({ wasDurable, fromSeq }) => !wasDurable && fromSeq >= durableSeq)
   const cut =
-    fault === undefined
-      ? { offset: scan.endOffset, endSeq: scan.endSeq }
-      : { offset: fault.offset, endSeq: fault.fromSeq }
-  if (Number.isFinite(endSeq) && cut.endSeq < endSeq) throw lost(path, cut.endSeq, endSeq)
-  return cut
+    torn === undefined
+      ? { offset: endOffset, endSeq }
+      : { offset: torn.offset, endSeq: torn.fromSeq }
+  if (cut.endSeq < durableSeq || faultsUnlisted > 0) throw lost(path, cut.endSeq, durableSeq)
+  const damage = faults.slice(0, torn === undefined ? faults.length : faults.indexOf(torn))
+  return { cut, damage: damage.map((fault) => ({ ...fault, file: path })) }
 }
 
 function remove({ disk, directory }: Place, path: string, truncatedBytes: number): Outcome {
@@ -216,12 +223,13 @@ function remove({ disk, directory }: Place, path: string, truncatedBytes: number
   } catch (thrown) {
     throw ioError(`cannot remove ${path}`, thrown)
   }
-  return { segment: undefined, truncatedBytes }
+  return { segment: undefined, truncatedBytes, damage: [] }
 }
 
 function lost(where: string, endSeq: number, expectedSeq: number): TickdError {
   return corrupt(
-    `${where}: records ${endSeq} to ${expectedSeq - 1} were durable and are gone; ` +
-      "run 'tickd journal verify' for the extent",
+    `${where}: records ${endSeq} to ${expectedSeq - 1} were durable and are gone; restore the ` +
+      "files from a copy ('tickd journal verify' has the extent), or accept the loss: remove " +
+      'positions.json beside them',
   )
 }

@@ -65,7 +65,7 @@ export interface SegmentScan {
 }
 
 /** Told after each whole block; `false` stops the scan behind it. */
-export type OnBlock = (endSeq: number, endOffset: number) => boolean
+export type OnBlock = (endSeq: number, endOffset: number, startOffset: number) => boolean
 
 /** Scans the segment `fd`, whose header was read. */
 export function scanSegment(
@@ -77,13 +77,16 @@ export function scanSegment(
 ): SegmentScan {
   const scanner = new Scanner(fd, path, header, disk)
   while (scanner.next()) {
-    if (!onBlock(scanner.scan.endSeq, scanner.scan.endOffset)) return scanner.scan
+    const { endSeq, endOffset } = scanner.scan
+    if (!onBlock(endSeq, endOffset, scanner.startOffset)) return scanner.scan
   }
   return scanner.finish()
 }
 
 class Scanner {
   readonly scan: SegmentScan
+  /** File offset of the last whole block. */
+  startOffset = 0
   readonly #window: FileWindow
   readonly #block: BlockHeader = newBlockHeader()
   readonly #epoch: number
@@ -166,6 +169,7 @@ class Scanner {
     scan.markCount += this.#block.markCount
     scan.endSeq = this.#seq
     scan.endOffset = end
+    this.startOffset = start
     if (this.#block.durableSeq === firstSeq) scan.witnessedOffset = start
     scan.lastWrittenNs = blockWrittenNs(this.#window.buffer, this.#window.index(start))
     return true

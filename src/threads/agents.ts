@@ -6,8 +6,6 @@ import { AggregateAgent } from '../aggregate/agent.ts'
 import type { Clock } from '../clock.ts'
 import { venueNamed } from '../decode/venues.ts'
 import { JournalAgent } from '../journal/agent.ts'
-import { JournalReader } from '../journal/reader.ts'
-import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { Ask } from '../ops/questions.ts'
@@ -19,6 +17,7 @@ import { TickRingConsumer } from '../ring/tick-ring.ts'
 import { SourceAgent } from '../source/agent.ts'
 import { RawCapture } from '../source/raw-capture.ts'
 import type { Agent } from './agent.ts'
+import { latestTail } from './journal-readers.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { makeDecodeAgent } from './make-decode.ts'
 import { makeServeAgent } from './make-serve.ts'
@@ -27,9 +26,6 @@ import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
 import type { Runtime } from './runtime.ts'
 import type { ShardMemory, Shared } from './shared-memory.ts'
 import { type TestFault, withFault } from './test-faults.ts'
-
-/** Journal records that the latest table is recovered from at start, a shard. */
-const LATEST_TAIL_TICKS = 256 * JOURNAL_BLOCK_TICKS_MAX
 
 export interface FactoryOptions {
   readonly runtime: Runtime
@@ -87,7 +83,7 @@ export class AgentFactory {
       case 'journal':
         return this.#journal(shard, log)
       case 'aggregate':
-        return this.#aggregate()
+        return this.#aggregate(log)
       case 'postgres':
         return makePostgresAgent(this, shard, log)
       case 'redis':
@@ -130,15 +126,6 @@ export class AgentFactory {
 
   shards(): readonly ShardMemory[] {
     return this.options.shared.memory.shards
-  }
-
-  openReader(shard: number, fromSeq: number): JournalReader {
-    const durable = this.options.shared.position(shard, POSITION.durable)
-    return new JournalReader({
-      directory: this.journalDirectory(shard),
-      fromSeq,
-      durable: () => durable.load(),
-    })
   }
 
   #source(log: Log): Agent {
@@ -204,7 +191,7 @@ export class AgentFactory {
     })
   }
 
-  #aggregate(): Agent {
+  #aggregate(log: Log): Agent {
     const { shared } = this.options
     const redis = this.bell('redis')
     return new AggregateAgent({
@@ -221,10 +208,7 @@ export class AgentFactory {
           firstSeq,
           this.bell('decode', shard),
         ),
-        tail: () => {
-          const oldest = shared.position(shard, POSITION.oldest).load()
-          return this.openReader(shard, Math.max(oldest, firstSeq - LATEST_TAIL_TICKS))
-        },
+        tail: () => latestTail(this, shard, log),
       })),
     })
   }

@@ -9,6 +9,7 @@ import { RedisAgent } from '../storage/redis/agent.ts'
 import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { storeReaders } from './journal-readers.ts'
 import { makeDeadLetters } from './make-decode.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -21,7 +22,7 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
     shard,
     config: postgres,
     url: () => postgresUrl(runtime),
-    openReader: (fromSeq) => factory.openReader(shard, fromSeq),
+    openReader: storeReaders(factory, shard, log),
     durable: () => durable.load(),
     oldest: () => oldest.load(),
     stored: shared.position(shard, POSITION.postgres),

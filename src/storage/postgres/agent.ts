@@ -265,13 +265,14 @@ export class PostgresAgent implements Agent {
     if (available < config.batch_rows && !isDue) return 0
     this.#waitingSinceMs = Number.POSITIVE_INFINITY
     try {
-      this.#next.firstSeq = reader.seq
       reader.read(batch)
+      // Not where it began: damaged records were passed over.
+      this.#next.firstSeq = reader.seq - batch.count
       this.#next.epoch = reader.epoch
       this.#next.storedCount = 0
       return batch.count
     } catch (thrown) {
-      // A damaged journal is the operator's to mend; ingest and the other stores go on.
+      // Segments that are missing are the operator's to bring back; ingest and the feed go on.
       this.#fail(thrown)
       return 0
     }

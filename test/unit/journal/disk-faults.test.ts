@@ -225,7 +225,7 @@ t.test('a start on a read-only file system says so, and changes nothing', async 
   const { disk, rig } = newRig(t)
   turn(rig, 100)
   rig.agent.onClose()
-  disk.fail('open', 'EROFS')
+  disk.fail('open', 'EROFS', { path: /seg$/ })
   t.throws(() => openJournal(rig.directory, 0, disk), { code: 'JOURNAL_IO', message: 'EROFS' })
   disk.mend()
   disk.fail('write', 'EROFS', { path: /epoch/ })

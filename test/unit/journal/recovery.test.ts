@@ -9,8 +9,11 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { realDisk } from '../../../src/journal/disk.ts'
+import { writePositions } from '../../../src/journal/positions-file.ts'
 import { openJournal, recoverJournal } from '../../../src/journal/recovery.ts'
 import { listSegments, segmentPath } from '../../../src/journal/segment-files.ts'
+import { verifyJournal } from '../../../src/journal/verify.ts'
 import { emptyShard, readAll, TestWriter } from './journal-fixture.ts'
 
 const SMALL_SEGMENT_BYTES = 64 * 1024
@@ -113,17 +116,43 @@ t.test('blocks that reached the disk out of order, never fsynced, are a torn tai
   t.match(recoverJournal(directory, 0), { nextSeq: 10, truncatedBytes: 2 * TEN_BYTES })
 })
 
-t.test('damage before records that were durable is an error, not a torn tail', async (t) => {
+t.test('a damaged block before records that were durable stays, and is told', async (t) => {
   for (const offset of [64 + 20, 64 + 200, 64 + TEN_BYTES + 4, 64 + TEN_BYTES + 300]) {
     const directory = emptyShard(t)
     const path = crashed(directory)
     flipBit(path, offset)
-    const from = offset < 64 + TEN_BYTES ? 0 : 10
+    const fromSeq = offset < 64 + TEN_BYTES ? 0 : 10
+    const { nextSeq, truncatedBytes, damage } = recoverJournal(directory, 0)
+    t.match([nextSeq, truncatedBytes], [30, 0], 'what is behind it counts')
+    t.match(damage, [{ file: path, fromSeq, toSeq: fromSeq + 10 }])
+    t.equal(statSync(path).size, 64 + 3 * TEN_BYTES + 64, 'it was sealed as it is')
+    t.match(verifyJournal(directory).faults, [{ fromSeq, toSeq: fromSeq + 10 }])
+  }
+})
+
+t.test('a journal that ends before what is known to be durable is an error', async (t) => {
+  for (const sizeBytes of [0, 64, 64 + TEN_BYTES, 64 + 3 * TEN_BYTES - 1]) {
+    const directory = emptyShard(t)
+    const path = crashed(directory)
+    writePositions(directory, { durable: 30, stored: 10 }, realDisk)
+    truncateSync(path, sizeBytes)
     t.throws(() => recoverJournal(directory, 0), {
       code: 'JOURNAL_CORRUPT',
-      message: `records ${from} to ${from + 9} were durable`,
+      message: 'to 29 were durable and are gone',
     })
-    t.equal(statSync(path).size, 64 + 3 * TEN_BYTES, 'and the file was left alone')
+    t.equal(statSync(path).size, sizeBytes, 'and the file was left alone')
+    unlinkSync(join(directory, 'positions.json'))
+    const whole = sizeBytes < 64 + TEN_BYTES ? 0 : sizeBytes === 64 + TEN_BYTES ? 10 : 20
+    t.equal(recoverJournal(directory, 0).nextSeq, whole, 'the loss was accepted')
+  }
+})
+
+t.test('a positions file that is not whole says nothing', async (t) => {
+  for (const text of ['', '{"durable":50', '{"durable":-1,"stored":0}', '[]', 'null', '{}']) {
+    const directory = emptyShard(t)
+    crashed(directory)
+    writeFileSync(join(directory, 'positions.json'), text)
+    t.equal(recoverJournal(directory, 0).nextSeq, 30)
   }
 })
 
