@@ -15,7 +15,7 @@ import { TickdError } from './errors.ts'
 import { idText } from './journal/identity.ts'
 import { LEDGER_EVERY_MS, type Ledger } from './ledger/ledger.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
-import { activeAddon } from './native/addon.ts'
+import { activeAddon, systemAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
 import { Incidents } from './ops/incidents.ts'
 import type { LettersCall } from './ops/letters-call.ts'
@@ -23,6 +23,7 @@ import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
 import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
 import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
+import { SdNotify } from './ops/sd-notify.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
@@ -60,6 +61,7 @@ export class Daemon {
   #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
   #meter: NodeJS.Timeout | undefined
+  readonly #systemd: SdNotify
   #ledger: Ledger | undefined
   #ledgerTimer: NodeJS.Timeout | undefined
 
@@ -68,6 +70,8 @@ export class Daemon {
     const auto = process.stderr.isTTY ? 'text' : 'json'
     this.#logFormat = config.log.format === 'auto' ? auto : config.log.format
     this.#log = createLog('main', config.log.level, this.#logFormat)
+    const send = systemAddon()?.notify
+    this.#systemd = new SdNotify({ env: process.env, log: this.#log, send })
     this.#fatal.promise.catch(() => {})
   }
 
@@ -111,6 +115,10 @@ export class Daemon {
     await this.#startThreads(runtime, this.#openJournals(paths))
     await this.#untilListening()
     this.#announce(runtime)
+    this.#systemd.ready(
+      () => this.#supervisor?.isHealthy(performance.now()) ?? false,
+      () => this.#supervisor?.status() ?? '',
+    )
   }
 
   /** Stops what was started, in order. Returns the roles that could not be drained in time. */
@@ -118,6 +126,7 @@ export class Daemon {
     clearInterval(this.#status)
     clearInterval(this.#meter)
     const startedMs = performance.now()
+    this.#systemd.stopping(this.#config.drain_ms)
     if (this.#supervisor !== undefined) this.#log.info({}, 'stopping: draining in order')
     // Both have to do with the sources' way, which is drained next.
     await this.#letters?.close()

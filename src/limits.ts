@@ -188,6 +188,9 @@ export const THREAD_END_MS_MAX = 30_000
 /** Young generation of a thread: what a busy thread was seen to use, and V8's own default. */
 export const THREAD_YOUNG_HEAP_BYTES = 48 * MIB
 
+/** systemd is told the status, where it changed, this often. */
+export const SD_STATUS_MS = 5000
+
 /** Threads of one daemon beside main. */
 export const THREADS_MAX = 64
 /** Agents of one daemon. */

@@ -126,6 +126,15 @@ export class Supervisor {
     return nowMs - this.#healthyMs < 3 * WATCH_MS
   }
 
+  /** For a line of text: which agents do not run. */
+  status(): string {
+    const away = this.#agents.filter(({ lifecycle }) => lifecycle.state !== STATE.running)
+    const names = away.map(
+      ({ roleName, lifecycle }) => `${roleName} ${STATE_NAMES[lifecycle.state]}`,
+    )
+    return names.length === 0 ? `running, ${this.#agents.length} agents` : names.join(', ')
+  }
+
   /** All stages at once, within one bound: they have nothing more to wait for. */
   async #close(): Promise<void> {
     const closing = PIPELINE.map(({ stage }) =>
