@@ -36,6 +36,7 @@ import { answerQuestion } from './threads/questions.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { undrained } from './threads/undrained.ts'
 import { InstrumentLog } from './tick/instrument-log.ts'
 import { VERSION } from './version.ts'
 
@@ -57,6 +58,8 @@ export class Daemon {
   #postgres: PostgresServer | undefined
   #redis: RedisServer | undefined
   #supervisor: Supervisor | undefined
+  #shared: Shared | undefined
+  #profiler: Profiler | undefined
   #letters: LettersDesk | undefined
   #admin: AdminListener | undefined
   #status: NodeJS.Timeout | undefined
@@ -132,7 +135,10 @@ export class Daemon {
     await this.#letters?.close()
     await this.#admin?.stop()
     const late = (await this.#supervisor?.stop(this.#config.drain_ms)) ?? []
-    if (late.length > 0) this.#log.error({ late }, 'not drained in time')
+    if (late.length > 0) {
+      const left = this.#shared === undefined ? {} : undrained(this.#shared)
+      this.#log.error({ late, ...left }, 'not drained in time')
+    }
     clearInterval(this.#ledgerTimer)
     this.#ledger?.close()
     await this.#redis?.stop()
@@ -143,6 +149,11 @@ export class Daemon {
       this.#log.info({ ms, drained: late.length === 0 }, 'stopped')
     }
     return late
+  }
+
+  /** Threads that outlive `stop`, as they are in a system call: the process must be killed. */
+  get stuckThreads(): readonly string[] {
+    return this.#supervisor?.stuck ?? []
   }
 
   /** Binds each listener's address for a moment: a clear error before anything else is started. */
@@ -184,6 +195,7 @@ export class Daemon {
     const memory = createSharedMemory(this.#config, threads, starts)
     new InstrumentLog(runtime.paths.instruments).load(memory.instruments, INSTRUMENTS_MAX)
     const shared = new Shared(memory)
+    this.#shared = shared
     starts.forEach((_, shard) => {
       // Until PostgreSQL's own position is known it holds back every segment; when off, none.
       shared.position(shard, POSITION.postgres).store(off.postgres ? SEQ_MAX : 0)
@@ -203,6 +215,7 @@ export class Daemon {
       onListening: (name, address) => this.#onListening(name, address),
       onIncident: (report) => incidents.raise(report),
       ports: this.#ports,
+      isProfiled: (thread) => this.#profiler?.isBusy(thread) ?? false,
       onQuestion: (question) => answerQuestion(question, { incidents, ledger }),
     })
     await this.#supervisor.start()
@@ -242,6 +255,7 @@ export class Daemon {
       waits: blocking ? ('blocking' as const) : ('event-loop' as const),
     }))
     const profiler = new Profiler(targets)
+    this.#profiler = profiler
     const { listen } = this.#config.admin
     const letters = (call: LettersCall) => desk.call(call)
     this.#admin = new AdminListener({ listen, profiler, letters, log: this.#log })
