@@ -46,6 +46,7 @@ export const INCIDENT_KINDS = [
   'records_refused', // a store refused records for good; they are dead letters
   'poison_frame', // a frame crashed decode twice, and is a dead letter
   'agent_restarted', // an agent threw, hung or died, and was made anew
+  'store_held', // a store answers, and takes nothing until somebody mends it
 ] as const
 export type IncidentKind = (typeof INCIDENT_KINDS)[number]
 

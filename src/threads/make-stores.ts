@@ -14,7 +14,7 @@ import { makeDeadLetters } from './make-decode.ts'
 import type { Runtime } from './runtime.ts'
 
 export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log): Agent {
-  const { runtime, shared, clock, wake } = factory.options
+  const { runtime, shared, clock, wake, raise } = factory.options
   const durable = shared.position(shard, POSITION.durable)
   const oldest = shared.position(shard, POSITION.oldest)
   const { postgres } = runtime.config
@@ -32,6 +32,7 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
     counters: shared.counters('postgres', String(shard)),
     breaker: shared.breaker(`postgres-${shard}`),
     refused: refusedRecords(factory, shard, log),
+    raise,
     wake,
   })
 }

@@ -271,6 +271,7 @@ t.test('the disk of the server is full', async (t) => {
   t.match(message, /No space left.*disk is full: make room/)
   t.equal(store.breaker.counters.get('state'), 2, 'the breaker is open')
   t.equal(store.letters.length, 0)
+  t.match(store.incidents, [{ kind: 'store_held', evidence: { error: /disk is full/ } }])
   spawnSync('mount', ['-o', 'remount,size=64m', directory])
   await assertCaughtUp(t, { store, agent }, url)
 })

@@ -88,6 +88,7 @@ t.test(
     )
     t.match(row, { sqlstate: '23514', message: /"small"/, bytes: TICK_BYTES })
     t.equal(store.counters.get('failures'), 0, 'the connection is kept')
+    t.same(new Set(store.incidents.map(({ kind }) => kind)), new Set(['records_refused']))
   },
 )
 
@@ -135,6 +136,7 @@ t.test('a rule that nothing meets holds the store, and says so, until it is gone
     message: /more than 100 records a minute.*23514.*none.*storing holds/s,
   })
   t.equal(store.breaker.counters.get('state'), 2, 'the breaker is open')
+  t.match(store.incidents.at(-1), { kind: 'store_held', evidence: { error: /storing holds/ } })
   await postgres.psql('ALTER TABLE strict.trade DROP CONSTRAINT none')
   await runUntil(agent, () => store.stored.load() === 4000, 'goes on once the rule is gone')
   t.equal((await refused('strict')).length, STORE_REFUSALS_PER_MINUTE_MAX)

@@ -35,11 +35,13 @@ export async function startPostgres(
     settings,
     ...(binaries === undefined ? {} : { binaries }),
   })
+  // Over TCP, so that a proxy can be put between; the daemon itself takes the unix socket.
+  const url = server.url.replace(/\?.*$/, '')
   return {
     server,
     directory,
-    url: server.url,
-    psql: (sql) => psql(server.url, sql),
+    url,
+    psql: (sql) => psql(url, sql),
     async stop() {
       await server.stop()
       // Its log writer ends a moment after the server.

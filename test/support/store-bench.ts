@@ -12,6 +12,7 @@ import { JournalWriter } from '../../src/journal/writer.ts'
 import { MIB } from '../../src/limits.ts'
 import { counterNames } from '../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../src/ops/counters.ts'
+import type { IncidentReport } from '../../src/ops/incidents.ts'
 import type { Log } from '../../src/ops/log.ts'
 import { POSITION, POSITION_COUNT } from '../../src/pipeline.ts'
 import { SharedSeq } from '../../src/ring/shared-seq.ts'
@@ -68,6 +69,7 @@ export class StoreBench {
   readonly log = recordingLog()
   readonly counters = new CounterSet(counterNames('postgres'))
   readonly breaker = breakerBoard()
+  readonly incidents: IncidentReport[] = []
   /** What was dead-lettered: sequence and detail. */
   readonly letters: { seq: number; detail: string }[] = []
   readonly refused = {
@@ -141,6 +143,7 @@ export class StoreBench {
       counters: this.counters,
       breaker: this.breaker,
       refused: this.refused,
+      raise: (report) => this.incidents.push(report),
       wake: () => {},
     })
   }

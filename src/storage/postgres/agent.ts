@@ -6,72 +6,23 @@
 // given up and, when the circuit breaker says so, opened anew at the committed position. What the
 // database refuses for what is in it is dead-lettered, and the rest stored: refusals.ts.
 
-import type { Clock } from '../../clock.ts'
-import type { Config } from '../../config/schema.ts'
 import { errorText, TickdError } from '../../errors.ts'
 import { PARTITION_DAYS_AHEAD_MAX, STORE_STALL_MS_MAX, STORE_START_MS_MAX } from '../../limits.ts'
-import type { CounterName } from '../../ops/counter-catalog.ts'
-import type { CounterSet } from '../../ops/counters.ts'
-import type { Log } from '../../ops/log.ts'
-import type { SharedSeq } from '../../ring/shared-seq.ts'
+import type { IncidentReport } from '../../ops/incidents.ts'
 import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
 import { TickBatch } from '../../tick/batch.ts'
-import type { InstrumentTable } from '../../tick/instruments.ts'
-import { Breaker, type BreakerBoard } from '../breaker.ts'
+import { Breaker } from '../breaker.ts'
+import type { PostgresAgentOptions, StoreReader } from './agent-options.ts'
 import { BatchPlan } from './batch-plan.ts'
 import type { Lineage } from './connection.ts'
 import { activeCopyKernel } from './copy-kernel.ts'
-import type { CopyKernel } from './encode.ts'
 import { stalled } from './explain.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
 import { Refusals, RowsRefused, tooManyRefused } from './refusals.ts'
 import { resumeSeq } from './resume.ts'
-import { PostgresWriter, type Stored, type WriterOptions } from './writer.ts'
+import { PostgresWriter, type Stored } from './writer.ts'
 
-/** What is needed of the journal's reader (src/journal/reader.ts). */
-export interface StoreReader {
-  /** Sequence of the next record. */
-  readonly seq: number
-  /** Epoch of the records last read: one a batch. */
-  readonly epoch: number
-  read(out: TickBatch): number
-  close(): void
-}
-
-/** Where refused records go: dead letters. Neither may throw. */
-export interface RefusedRecords {
-  /** `sequence`: of the record; `detail`: SQLSTATE and what the server said. */
-  add(batch: TickBatch, index: number, sequence: number, detail: string): void
-  close(): void
-}
-
-export interface PostgresAgentOptions {
-  shard: number
-  config: Config['postgres']
-  /** Where the database is now. */
-  url: () => string
-  /** A reader of the shard's journal. */
-  openReader: (fromSeq: number) => StoreReader
-  /** Next sequence after the durable ones; oldest one still in the journal. */
-  durable: () => number
-  oldest: () => number
-  /** POSITION.postgres: written here. */
-  stored: SharedSeq
-  instruments: InstrumentTable
-  clock: Clock
-  log: Log
-  counters: CounterSet<CounterName<'postgres'>>
-  /** Where the circuit breaker is seen. */
-  breaker: BreakerBoard
-  refused: RefusedRecords
-  /** Asks for a duty cycle. */
-  wake: () => void
-  kernel?: CopyKernel
-  /** As of the writer. */
-  connect?: WriterOptions['connect']
-  /** Numbers in [0, 1), for the jitter of waits. */
-  random?: () => number
-}
+export type { PostgresAgentOptions, RefusedRecords, StoreReader } from './agent-options.ts'
 
 /** A batch between journal and database. */
 interface Load {
@@ -242,6 +193,7 @@ export class PostgresAgent implements Agent {
     if (seq < this.#committedSeq) {
       const back = { shard, from: seq, to: this.#committedSeq - 1 }
       log.warn(back, 'PostgreSQL has lost what it had committed; it is stored again')
+      this.#raise('database_restored', `PostgreSQL lost records of shard ${shard}`, back)
       return
     }
     const refused = this.#refusals.committed(seq)
@@ -354,6 +306,7 @@ export class PostgresAgent implements Agent {
       refused.add(batch, outcome - firstSeq, outcome, `${why.sqlState} ${why.text}`)
       const fields = { shard, seq: outcome, sqlstate: why.sqlState, error: why.text }
       log.warn(fields, 'PostgreSQL refused a record: it is dead-lettered')
+      this.#raise('records_refused', `PostgreSQL refused records of shard ${shard}`, fields)
     }
     this.#isStoring = false
     this.#storeNext()
@@ -381,6 +334,12 @@ export class PostgresAgent implements Agent {
     // The same trouble again is worth a line only to those who look for it.
     if (isRepeat) log.debug(fields, 'storing still fails')
     else log.error(fields, 'storing failed; records wait in the journal')
+    if (isRepeat || error.code === 'POSTGRES_UNREACHABLE') return
+    this.#raise('store_held', `PostgreSQL takes no records of shard ${shard}`, fields)
+  }
+
+  #raise(kind: IncidentReport['kind'], summary: string, evidence: Record<string, unknown>): void {
+    this.#options.raise?.({ kind, severity: 'warning', summary, evidence })
   }
 
   #release(): void {

@@ -3,6 +3,7 @@
 import { TickdError } from '../../errors.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
+import type { IncidentReport } from '../../ops/incidents.ts'
 import type { Log } from '../../ops/log.ts'
 
 export interface ResumeOptions {
@@ -12,6 +13,7 @@ export interface ResumeOptions {
   readonly oldest: () => number
   readonly counters: CounterSet<CounterName<'postgres'>>
   readonly log: Log
+  readonly raise?: ((report: IncidentReport) => void) | undefined
 }
 
 /** The sequence to read from. Throws POSTGRES_CONFLICT: the database is ahead of the journal. */
@@ -30,6 +32,8 @@ export function resumeSeq(committed: number, options: ResumeOptions): number {
     const lost = { shard, from: committed, to: from - 1, records: from - committed }
     counters.add('records_lost', lost.records)
     log.error(lost, 'records left the journal before they were stored: they are lost here')
+    const summary = `records of shard ${shard} left the journal before PostgreSQL had them`
+    options.raise?.({ kind: 'records_lost', severity: 'critical', summary, evidence: lost })
   }
   return from
 }
