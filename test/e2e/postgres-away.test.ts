@@ -1,10 +1,12 @@
 // The daemon does its work without its database, and the store catches up when it comes.
 
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { silentLog } from '../../src/ops/log.ts'
 import { freePort } from '../../src/storage/free-port.ts'
 import { EmbeddedPostgres } from '../../src/storage/postgres/embedded.ts'
+import { readDeadLetters } from '../../src/validate/dead-letter-reader.ts'
 import { DaemonProcess } from '../support/daemon.ts'
 import { psql, temporaryDirectory } from '../support/postgres.ts'
 
@@ -37,6 +39,11 @@ function lines(first: number, count: number): string {
   ).join('\n')
 }
 
+async function post(http: string, body: string): Promise<number> {
+  const headers = { 'content-type': 'application/x-ndjson' }
+  return (await fetch(`${http}/v1/ticks`, { method: 'POST', headers, body })).status
+}
+
 t.test('down at the start, there for a while, gone again, and back', async (t) => {
   const directory = temporaryDirectory('away')
   t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }))
@@ -67,12 +74,7 @@ t.test('down at the start, there for a while, gone again, and back', async (t) =
   }
   let sent = 0
   const push = async () => {
-    const response = await fetch(`${http}/v1/ticks`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-ndjson' },
-      body: lines(sent, 100),
-    })
-    t.equal(response.status, 200, 'acknowledged: durable in the journal')
+    t.equal(await post(http, lines(sent, 100)), 200, 'acknowledged: durable in the journal')
     sent += 100
   }
   const isStored = async () => {
@@ -99,3 +101,42 @@ t.test('down at the start, there for a while, gone again, and back', async (t) =
   await until('all is stored, once', isStored)
   t.equal(sent, 300)
 })
+
+t.test(
+  'a record that the database refuses is a dead letter, and the ledger balances',
+  async (t) => {
+    const daemon = await DaemonProcess.start({
+      config: { sources: [{ name: 'push', type: 'http' }], redis: { mode: 'off' } },
+    })
+    t.teardown(() => daemon.stop())
+    const url = daemon.postgresUrl
+    await psql(url, 'ALTER TABLE tickd.trade ADD CONSTRAINT liked CHECK (trade_id <> 77)')
+    await post(daemon.address('http'), lines(0, 100))
+    await until('all is settled', async () => {
+      const rows = await psql(url, 'SELECT seq FROM tickd.positions WHERE shard = 0').catch(
+        () => [],
+      )
+      return Number(rows[0]?.seq) === 100
+    })
+    const rows = await psql(
+      url,
+      `SELECT (SELECT count(*)::int4 FROM tickd.trade) AS stored,
+       (SELECT array_agg(sqlstate) FROM tickd.refused) AS refused`,
+    )
+    t.same(rows, [{ stored: 99, refused: ['23514'] }])
+    const letters = [...readDeadLetters(join(daemon.stateDir, 'dead-letters'))]
+    t.match(letters, [
+      {
+        stage: 'store',
+        reason: 'refused_by_postgres',
+        sourceName: 'push',
+        origin: 77,
+        detail: /^23514 .*"liked"/,
+      },
+    ])
+    const ledger = await (await fetch(`${daemon.address('http')}/v1/ledger`)).json()
+    t.match(ledger, { ok: true })
+    const metrics = await (await fetch(`${daemon.address('http')}/metrics`)).text()
+    t.match(metrics, /tickd_postgres_records_refused_total\{shard="0"\} 1\n/)
+  },
+)
