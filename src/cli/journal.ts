@@ -102,9 +102,9 @@ function printVerify(dir: string, asJson: boolean): void {
   }
   for (const { faults, ...rest } of shards) {
     for (const [name, value] of Object.entries(rest)) print(name, value)
-    for (const { file, offset, bytes, what, from, to } of faults) {
-      const records = from < to ? `records ${from} … ${to - 1}` : 'no record'
-      print('fault', `${file}: offset ${offset}, ${bytes} bytes, ${records}: ${what}`)
+    for (const fault of faults) {
+      const { file, offset, bytes, what } = fault
+      print('fault', `${file}: offset ${offset}, ${bytes} bytes, ${affected(fault)}: ${what}`)
     }
     print('result', faults.length === 0 ? 'whole' : 'damaged')
   }
@@ -121,15 +121,38 @@ function verifyObject(shard: number, directory: string, report: VerifyReport) {
     next_seq: report.nextSeq,
     tail_bytes: report.tailBytes,
     faults_unlisted: report.faultsUnlisted,
-    faults: report.faults.map(({ file, offset, sizeBytes, what, fromSeq, toSeq }) => ({
+    durable_seq: report.known?.durable ?? null,
+    stored_seq: storedSeq(report),
+    faults: report.faults.map(({ file, offset, sizeBytes, what, fromSeq, toSeq, ...times }) => ({
       file,
       offset,
       bytes: sizeBytes,
       what,
       from: fromSeq,
       to: toSeq,
+      written_after: timeText(times.afterNs || undefined),
+      written_before: timeText(times.beforeNs || undefined),
+      not_stored: notStored(report, fromSeq, toSeq),
     })),
   }
+}
+
+/** Next sequence after those that PostgreSQL had; null where that is not known, or it is off. */
+function storedSeq({ known }: VerifyReport): number | null {
+  return known === undefined || known.stored === SEQ_MAX ? null : known.stored
+}
+
+/** How many of the records PostgreSQL may lack, as far as the positions file says. */
+function notStored(report: VerifyReport, fromSeq: number, toSeq: number): number {
+  return Math.max(0, toSeq - Math.max(fromSeq, storedSeq(report) ?? 0))
+}
+
+type Fault = ReturnType<typeof verifyObject>['faults'][number]
+
+function affected({ from, to, written_after, written_before, not_stored }: Fault): string {
+  if (from >= to) return 'no record'
+  const times = `written ${written_after ?? '?'} to ${written_before ?? '?'}`
+  return `records ${from} … ${to - 1} (${times}; ${not_stored} perhaps not in PostgreSQL)`
 }
 
 async function dump(

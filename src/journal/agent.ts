@@ -321,6 +321,8 @@ export class JournalAgent implements Agent {
       openBytes: this.#writer.openBytes,
     })
     if (count > 0) {
+      // First: what is gone is known to have been stored.
+      this.#notePositions()
       const segment = this.#segments.shift() as SegmentInfo
       this.#closedBytes -= segment.sizeBytes
       removeOldest(directory, segment, positions.oldest, this.#disk)

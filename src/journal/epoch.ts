@@ -23,6 +23,10 @@ export interface EpochFile {
   firstSeq: number
 }
 
+export function epochPath(directory: string): string {
+  return join(directory, FILE_NAME)
+}
+
 /**
  * What the file says; undefined in a new journal. `segmentEpoch` is the highest in any segment, 0
  * when there are none. Throws JOURNAL_CORRUPT when the file cannot be right.
@@ -32,7 +36,7 @@ export function readEpoch(
   segmentEpoch: number,
   disk: Disk = realDisk,
 ): EpochFile | undefined {
-  const path = join(directory, FILE_NAME)
+  const path = epochPath(directory)
   let text: string
   try {
     text = readText(path, disk)
@@ -51,7 +55,7 @@ export function readEpoch(
 
 /** Makes the epoch the one last opened, durably. */
 export function writeEpoch(directory: string, file: EpochFile, disk: Disk = realDisk): void {
-  const path = join(directory, FILE_NAME)
+  const path = epochPath(directory)
   const next = `${path}.new`
   try {
     const { epoch, journalId, firstSeq: first_seq } = file

@@ -117,6 +117,8 @@ export function chainFault(before: SegmentInfo, after: SegmentInfo): string {
   if (before.endSeq > after.firstSeq) {
     return `records ${after.firstSeq} to ${before.endSeq - 1} are there twice ${names}`
   }
+  const isForeign = before.journalId !== 0n && after.journalId !== 0n
+  if (isForeign && before.journalId !== after.journalId) return `another journal begins ${names}`
   return before.epoch > after.epoch
     ? `the epoch goes back from ${before.epoch} to ${after.epoch} ${names}`
     : ''

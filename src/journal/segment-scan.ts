@@ -39,6 +39,9 @@ export interface SegmentFault {
    * False at the end of a segment: a write that a crash (or the moment) cut short.
    */
   wasDurable: boolean
+  /** When the whole blocks around it were written, ns since 1970 UTC; 0n = there is none after. */
+  afterNs: bigint
+  beforeNs: bigint
 }
 
 export interface SegmentScan {
@@ -172,6 +175,7 @@ class Scanner {
     this.startOffset = start
     if (this.#block.durableSeq === firstSeq) scan.witnessedOffset = start
     scan.lastWrittenNs = blockWrittenNs(this.#window.buffer, this.#window.index(start))
+    this.#endFaults(scan.lastWrittenNs)
     return true
   }
 
@@ -202,6 +206,14 @@ class Scanner {
     }
   }
 
+  /** A whole block was written at `writtenNs`: the faults before it are older. */
+  #endFaults(writtenNs: bigint): void {
+    const { faults } = this.scan
+    for (let i = faults.length - 1; i >= 0 && faults[i]?.beforeNs === 0n; i--) {
+      ;(faults[i] as SegmentFault).beforeNs = writtenNs
+    }
+  }
+
   /** Notes a fault that reaches from `offset` to #offset. */
   #fault(what: string, offset: number, toSeq: number, fromSeq = this.#seq): void {
     const { scan } = this
@@ -210,7 +222,8 @@ class Scanner {
       return
     }
     const sizeBytes = this.#offset - offset
-    scan.faults.push({ offset, sizeBytes, what, fromSeq, toSeq, wasDurable: false })
+    const times = { afterNs: scan.lastWrittenNs, beforeNs: 0n }
+    scan.faults.push({ offset, sizeBytes, what, fromSeq, toSeq, wasDurable: false, ...times })
   }
 
   #bytes(): Uint8Array {

@@ -4,7 +4,11 @@
 // what its retention removes meanwhile is not missed, and a half-written end of the open segment is
 // reported as such, not as a fault.
 
+import { errorText } from '../errors.ts'
 import { type Disk, realDisk } from './disk.ts'
+import { epochPath, readEpoch } from './epoch.ts'
+import type { SegmentHeader } from './headers.ts'
+import { type KnownPositions, readPositions } from './positions-file.ts'
 import {
   ioError,
   listSegments,
@@ -23,6 +27,9 @@ export interface JournalFault {
   /** Records affected: fromSeq … toSeq - 1. */
   fromSeq: number
   toSeq: number
+  /** They were written between these times, ns since 1970 UTC; 0n = not known. */
+  afterNs: bigint
+  beforeNs: bigint
 }
 
 export interface VerifyReport {
@@ -36,6 +43,8 @@ export interface VerifyReport {
   faultsUnlisted: number
   /** Bytes at the end of the newest segment that are no whole block (yet). */
   tailBytes: number
+  /** What the positions file says; undefined where there is none. */
+  known: KnownPositions | undefined
 }
 
 /** Told after each block: bytes read so far, and in all. */
@@ -62,9 +71,14 @@ class Verifier {
     faults: [],
     faultsUnlisted: 0,
     tailBytes: 0,
+    known: undefined,
   }
   #shard: number | undefined
+  /** Of the oldest segment that has one. */
+  #journalId = 0n
   #epoch = 0
+  /** When the last whole block was written, or a segment created. */
+  #seenNs = 0n
   #bytesRead = 0
   #bytesAll = 0
 
@@ -76,14 +90,19 @@ class Verifier {
 
   run(): VerifyReport {
     const report = this.#report
+    // Before the segments: what it says was durable then must be in them now.
+    report.known = readPositions(this.#directory, this.#disk)
     const firstSeqs = listSegments(this.#directory, this.#disk)
     for (const seq of firstSeqs)
       this.#bytesAll += segmentFileBytes(this.#directory, seq, this.#disk)
     report.firstSeq = firstSeqs[0] ?? 0
     report.nextSeq = report.firstSeq
+    this.#expectStored()
     firstSeqs.forEach((firstSeq, index) => {
       this.#segment(firstSeq, firstSeqs[index + 1])
     })
+    this.#expectDurable()
+    this.#checkEpochFile()
     return report
   }
 
@@ -101,9 +120,10 @@ class Verifier {
         this.#unreadable(path, header, firstSeq, nextFirstSeq)
         return
       }
-      const fault = this.#headerFault(header.shard, header.epoch, header.firstSeq, firstSeq)
+      const fault = this.#headerFault(header, firstSeq)
       if (fault !== '') this.#fault(path, 0, SEGMENT_HEADER_BYTES, fault, firstSeq, firstSeq)
       this.#epoch = header.epoch
+      this.#endFaults(header.createdNs)
       const before = this.#bytesRead
       const onBlock = (_: number, offset: number) => {
         this.#onProgress(before + offset, this.#bytesAll)
@@ -111,6 +131,7 @@ class Verifier {
       }
       const scan = scanSegment(fd, path, { ...header, firstSeq }, onBlock, this.#disk)
       this.#bytesRead += scan.fileBytes
+      this.#seenNs = scan.lastWrittenNs
       this.#count(path, scan, nextFirstSeq)
     } finally {
       this.#disk.close(fd)
@@ -139,7 +160,7 @@ class Verifier {
   #segmentFault(path: string, fault: SegmentFault, endSeq: number): void {
     const { offset, sizeBytes, what, fromSeq } = fault
     const toSeq = fault.toSeq === -1 ? endSeq : fault.toSeq
-    this.#fault(path, offset, sizeBytes, what, fromSeq, toSeq)
+    this.#fault(path, offset, sizeBytes, what, fromSeq, toSeq, fault)
     this.#report.nextSeq = Math.max(this.#report.nextSeq, toSeq)
   }
 
@@ -161,6 +182,58 @@ class Verifier {
     this.#report.nextSeq = toSeq
   }
 
+  /** Retention removes nothing that is not stored: what is gone before was taken by another. */
+  #expectStored(): void {
+    const { known, firstSeq } = this.#report
+    if (known === undefined || firstSeq <= known.stored) return
+    const what = 'segments are gone whose records no store had read'
+    this.#fault(segmentPath(this.#directory, firstSeq), 0, 0, what, known.stored, firstSeq)
+  }
+
+  /** A journal whose end was cut off is whole in itself: only the positions file knows better. */
+  #expectDurable(): void {
+    const { known, nextSeq, segmentCount } = this.#report
+    if (known === undefined || nextSeq >= known.durable) return
+    const newest = listSegments(this.#directory, this.#disk).at(-1)
+    const path = newest === undefined ? this.#directory : segmentPath(this.#directory, newest)
+    const what = 'the journal ends before what was durable'
+    const fromSeq = segmentCount === 0 ? Math.min(known.stored, known.durable) : nextSeq
+    this.#fault(
+      path,
+      newest === undefined ? 0 : this.#bytesOf(newest),
+      0,
+      what,
+      fromSeq,
+      known.durable,
+    )
+    this.#report.nextSeq = known.durable
+  }
+
+  /** A start needs it right; one that is missing is that of a journal never opened. */
+  #checkEpochFile(): void {
+    const path = epochPath(this.#directory)
+    if (this.#disk.pathBytes(path) === 0) return
+    try {
+      readEpoch(this.#directory, this.#epoch, this.#disk)
+    } catch (thrown) {
+      const { nextSeq } = this.#report
+      this.#fault(path, 0, this.#disk.pathBytes(path), errorText(thrown), nextSeq, nextSeq)
+    }
+  }
+
+  #bytesOf(firstSeq: number): number {
+    return segmentFileBytes(this.#directory, firstSeq, this.#disk)
+  }
+
+  /** Something whole was written at `writtenNs`: the faults before it are older. */
+  #endFaults(writtenNs: bigint): void {
+    const { faults } = this.#report
+    for (let i = faults.length - 1; i >= 0 && faults[i]?.beforeNs === 0n; i--) {
+      ;(faults[i] as JournalFault).beforeNs = writtenNs
+    }
+    this.#seenNs = writtenNs
+  }
+
   /** The segment must go on where the one before it ended. */
   #chain(path: string, firstSeq: number): void {
     const { nextSeq } = this.#report
@@ -172,10 +245,13 @@ class Verifier {
     this.#report.nextSeq = firstSeq
   }
 
-  #headerFault(shard: number, epoch: number, headerSeq: number, firstSeq: number): string {
+  #headerFault(header: SegmentHeader, firstSeq: number): string {
+    const { shard, epoch, firstSeq: headerSeq, journalId } = header
     this.#shard ??= shard
+    this.#journalId ||= journalId
     if (shard !== this.#shard) return `its header says shard ${shard}`
     if (headerSeq !== firstSeq) return `its header says first sequence ${headerSeq}`
+    if (journalId !== 0n && journalId !== this.#journalId) return 'it is of another journal'
     if (epoch < this.#epoch) return `its epoch ${epoch} is before that of an older segment`
     return ''
   }
@@ -201,9 +277,11 @@ class Verifier {
     what: string,
     fromSeq: number,
     toSeq: number,
+    times = { afterNs: this.#seenNs, beforeNs: 0n },
   ): void {
     const { faults } = this.#report
+    const { afterNs, beforeNs } = times
     if (faults.length >= FAULTS_MAX) this.#report.faultsUnlisted++
-    else faults.push({ file, offset, sizeBytes, what, fromSeq, toSeq })
+    else faults.push({ file, offset, sizeBytes, what, fromSeq, toSeq, afterNs, beforeNs })
   }
 }

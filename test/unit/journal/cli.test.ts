@@ -108,7 +108,11 @@ t.test(
     })
     const text = tickd('verify', state)
     t.equal(text.status, 1)
-    t.match(text.stdout, `${path}: offset 64, 1024 bytes, records 15 … 29: `)
+    t.match(
+      text.stdout,
+      `${path}: offset 64, 1024 bytes, records 15 … 29 (written 2023-11-14T22:13:20`,
+    )
+    t.match(text.stdout, '15 perhaps not in PostgreSQL')
     const dumped = tickd('dump', state)
     t.equal(dumped.status, 1)
     t.equal(dumped.stdout.trimEnd().split('\n').length, 15, 'what is whole is printed')
