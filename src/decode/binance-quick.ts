@@ -11,12 +11,11 @@ import { writeInteger } from '../tick/fixed-point.ts'
 import { PRICE_DECIMALS, SIZE_DECIMALS, TICK_WORDS, WORD } from '../tick/layout.ts'
 import { E, EVENTS } from './binance-names.ts'
 import { ByteCursor } from './byte-cursor.ts'
+import { SymbolCache } from './symbol-cache.ts'
 
 const QUOTE = 0x22
 const CLOSE_OBJECT = 0x7d
 const OPEN_OBJECT = 0x7b
-/** A longer symbol is resolved anew each time. */
-const SYMBOL_BYTES_MAX = 64
 const TRADE_TEXT = new TextEncoder().encode('"trade"')
 const COMBINED_HEAD = new TextEncoder().encode('{"stream":')
 const COMBINED_DATA = new TextEncoder().encode(',"data":')
@@ -59,12 +58,9 @@ export class BinanceQuick {
   #aggregateId = 0
   #eventTime = -1
   #time = -1
-  /** The symbol that was resolved last, in its quotes, and its instrument. */
-  readonly #symbolText = new Uint8Array(SYMBOL_BYTES_MAX)
-  #symbolSize = 0
+  readonly #symbols = new SymbolCache()
   /** Instrument of the frame; 0 = the symbol, bytes[symbolStart, symbolEnd), is not resolved. */
   instrument = 0
-  #lastInstrument = 0
   symbolStart = 0
   symbolEnd = 0
   /** trade: the buyer was resting. */
@@ -75,16 +71,10 @@ export class BinanceQuick {
     return this.#time >= 0 ? this.#time : this.#eventTime
   }
 
-  /** The symbol of the frame in hand is this instrument's: frames come in runs of one symbol. */
+  /** The symbol of the frame in hand is this instrument's. */
   remember(instrument: number): void {
-    const size = this.symbolEnd - this.symbolStart + 2
-    if (size > SYMBOL_BYTES_MAX) return
-    const { bytes } = this.#cursor
-    for (let i = 0; i < size; i++) {
-      this.#symbolText[i] = bytes[this.symbolStart - 1 + i] as number
-    }
-    this.#symbolSize = size
-    this.#lastInstrument = instrument
+    const start = this.symbolStart - 1
+    this.#symbols.remember(this.#cursor.view, start, this.symbolEnd + 1 - start, instrument)
   }
 
   /** Reads the frame bytes[start, end); its payload into tick out.count, which has room. QUICK. */
@@ -134,11 +124,11 @@ export class BinanceQuick {
         this.#time = cursor.whole()
         return this.#time < 0 ? 0 : SEEN.T
       case 0x73:
-        if (this.#symbolSize > 0 && cursor.text(this.#symbolText, this.#symbolSize)) {
-          this.instrument = this.#lastInstrument
+        this.instrument = this.#symbols.find(cursor.view, cursor.at)
+        if (this.instrument > 0) {
+          cursor.at += this.#symbols.size
           return SEEN.s
         }
-        this.instrument = 0
         this.symbolStart = cursor.at + 1
         if (!cursor.quoted()) return 0
         this.symbolEnd = cursor.at - 1

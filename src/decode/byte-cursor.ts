@@ -17,7 +17,6 @@ const COMMA = 0x2c
 const MINUS = 0x2d
 const POINT = 0x2e
 const ZERO = 0x30
-const COLON = 0x3a
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 
@@ -26,14 +25,30 @@ const WHOLE_DIGITS_MAX = 15
 /** A split's low part has nine decimals; a whole part below this is in range at any scale. */
 const SPLIT_DECIMALS = 9
 const WHOLE_BELOW = 9_223_372_036
+/** `"x":` as four bytes, first in the lowest: what they are for any letter x. */
+const KEY_MASK = 0xffff00ff | 0
+const KEY_FORM = 0x3a220022
+const TRUE = 0x65757274
+const FALS = 0x736c6166
+/** Four digits at once. */
+const FOUR_ZEROS = 0x30303030
+const FOUR_SIXES = 0x06060606
+const HIGH_HALVES = 0xf0f0f0f0 | 0
 const POW10: readonly number[] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
 
 export class ByteCursor {
   bytes: Uint8Array = new Uint8Array(0)
   at = 0
   end = 0
+  /** Of `bytes`, of which four can be read from `#fourLast` at the last. */
+  view: DataView = new DataView(new ArrayBuffer(0))
+  #fourLast = -4
 
   begin(bytes: Uint8Array, at: number, end: number): void {
+    if (bytes !== this.bytes) {
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+      this.#fourLast = bytes.length - 4
+    }
     this.bytes = bytes
     this.at = at
     this.end = end
@@ -56,17 +71,26 @@ export class ByteCursor {
 
   /** The one-letter key of a member, `"x":`; -1 for anything else. */
   letterKey(): number {
-    const { bytes, at } = this
-    if (bytes[at] !== QUOTE || bytes[at + 2] !== QUOTE || bytes[at + 3] !== COLON) return -1
+    const { at } = this
+    if (at > this.#fourLast) return -1
+    const four = this.view.getInt32(at, true)
+    if ((four & KEY_MASK) !== KEY_FORM) return -1
     this.at = at + 4
-    return bytes[at + 1] as number
+    return (four >>> 8) & 0xff
   }
 
   /** A JSON number of 1 … 15 digits and nothing else; -1 otherwise. */
   whole(): number {
     const { bytes, at } = this
+    const { view } = this
     let next = at
     let value = 0
+    while (next <= this.#fourLast) {
+      const four = fourDigits(view.getInt32(next, true))
+      if (four < 0) break
+      value = value * 10_000 + four
+      next += 4
+    }
     for (;;) {
       const digit = (bytes[next] as number) - ZERO
       if (!(digit >= 0 && digit <= 9)) break
@@ -123,7 +147,15 @@ export class ByteCursor {
     let fraction = 0
     if (digit === POINT - ZERO) {
       const point = next
-      digit = (bytes[++next] as number) - ZERO
+      next++
+      const { view } = this
+      while (next <= this.#fourLast) {
+        const four = fourDigits(view.getInt32(next, true))
+        if (four < 0) break
+        fraction = (Math.imul(fraction, 10_000) + four) | 0
+        next += 4
+      }
+      digit = (bytes[next] as number) - ZERO
       while (digit >= 0 && digit <= 9) {
         fraction = (Math.imul(fraction, 10) + digit) | 0
         digit = (bytes[++next] as number) - ZERO
@@ -171,14 +203,14 @@ export class ByteCursor {
 
   /** 1 = `true`, 0 = `false`, -1 = neither. */
   boolean(): number {
-    const { bytes, at } = this
-    if (bytes[at] === 0x74) {
-      if (bytes[at + 1] !== 0x72 || bytes[at + 2] !== 0x75 || bytes[at + 3] !== 0x65) return -1
+    const { at } = this
+    if (at > this.#fourLast) return -1
+    const four = this.view.getInt32(at, true)
+    if (four === TRUE) {
       this.at = at + 4
       return 1
     }
-    if (bytes[at] !== 0x66 || bytes[at + 1] !== 0x61 || bytes[at + 2] !== 0x6c) return -1
-    if (bytes[at + 3] !== 0x73 || bytes[at + 4] !== 0x65) return -1
+    if (four !== FALS || this.bytes[at + 4] !== 0x65) return -1
     this.at = at + 5
     return 0
   }
@@ -187,4 +219,13 @@ export class ByteCursor {
   comma(): boolean {
     return this.take(COMMA)
   }
+}
+
+/** The number that four ASCII digits, first in the lowest byte, stand for; -1 if one is none. */
+function fourDigits(text: number): number {
+  const digits = text ^ FOUR_ZEROS
+  // A digit is below 10: six more leave its high half empty.
+  if ((((digits + FOUR_SIXES) | digits) & HIGH_HALVES) !== 0) return -1
+  const pairs = Math.imul(digits, 10) + (digits >>> 8)
+  return (pairs & 0xff) * 100 + ((pairs >>> 16) & 0xff)
 }
