@@ -1,9 +1,8 @@
 // What a dead letter is under the code and configuration of today: records, or why there are none.
 //
 // Each letter gets a decoder of its own: the books of the living feed are not touched, and a depth
-// update, which means nothing without the ones before it, is ignored as such. A quarantined record
-// is decoded anew where its message still gives it, otherwise taken as it was decoded then, and
-// judged by the rules of today.
+// update is what it is without the ones before it. A quarantined record is decoded anew where its
+// message still gives it, otherwise taken as it was decoded then, and judged by the rules of today.
 
 import type { Config } from '../config/schema.ts'
 import { DecodeTally } from '../decode/decoder.ts'
@@ -19,6 +18,7 @@ import type { Reading } from '../validate/dead-letter-replay.ts'
 import { Validator } from '../validate/rules.ts'
 
 const NS_PER_SEC = 1_000_000_000n
+const WORD_BYTES = 8
 /** Of a record, what says that it is the same one: instrument, source; kind, side. */
 const IDENTITY = [OFFSET.instrument, OFFSET.flags] as const
 
@@ -101,9 +101,10 @@ export class LettersDecoder {
     }
     try {
       const decoder = createDecoder(format, { venue, instruments })
-      // A copy: kernels may look at whole words, and a letter lies anywhere in its file.
-      const message = Uint8Array.from(bytes)
-      decoder.decode(message, 0, message.length, meta, this.#batch, this.#tally)
+      // A copy, with room behind it as on a ring: kernels look at whole words.
+      const message = new Uint8Array(bytes.length + WORD_BYTES)
+      message.set(bytes)
+      decoder.decode(message, 0, bytes.length, meta, this.#batch, this.#tally)
     } catch {
       return 'decoder_crash'
     }

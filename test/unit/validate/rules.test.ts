@@ -266,3 +266,21 @@ t.test('counts are of the last call, and an empty batch is fine', async (t) => {
 function text(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
 }
+
+t.test(
+  'what a store refused before is no repeat of itself, and is judged all the same',
+  async (t) => {
+    const { validator } = createRig()
+    const batch = new TickBatch(4)
+    const again = (admitsRepeats: boolean, price: bigint) => {
+      batch.count = 0
+      fill(batch, { p: [price, SIZE, 4242n, NULL] })
+      validator.validate(batch, admitsRepeats)
+      return [batch.count, validator.duplicateCount, validator.quarantinedCount]
+    }
+    t.same(again(false, PRICE), [1, 0, 0])
+    t.same(again(false, PRICE), [0, 1, 0], 'a repeat')
+    t.same(again(true, PRICE), [1, 0, 0], 'admitted')
+    t.same(again(true, NULL), [0, 0, 1], 'but not without a price')
+  },
+)
