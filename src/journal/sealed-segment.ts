@@ -2,6 +2,7 @@
 
 import { type Disk, type OpenMode, realDisk } from './disk.ts'
 import {
+  type BlockHeader,
   blockWrittenNs,
   decodeBlockHeader,
   HeaderBuffer,
@@ -81,8 +82,22 @@ export function readSeal(
   header: SegmentHeader,
   disk: Disk = realDisk,
 ): SegmentInfo | undefined {
-  const size = disk.fileBytes(fd)
-  const offset = size - BLOCK_HEADER_BYTES
+  const seal = sealAtEnd(fd, path, disk)
+  if (seal === undefined) return undefined
+  const { block, writtenNs, sizeBytes } = seal
+  if (block.epoch !== header.epoch || block.firstSeq <= header.firstSeq) return undefined
+  const closedMs = Number(writtenNs / NS_PER_MS)
+  return sealedAs(header, block.firstSeq, block.marksBefore, sizeBytes, closedMs)
+}
+
+/** The seal that a file ends in, whatever segment it is of. */
+export function sealAtEnd(
+  fd: number,
+  path: string,
+  disk: Disk,
+): { block: BlockHeader; writtenNs: bigint; sizeBytes: number } | undefined {
+  const sizeBytes = disk.fileBytes(fd)
+  const offset = sizeBytes - BLOCK_HEADER_BYTES
   if (offset <= SEGMENT_HEADER_BYTES) return undefined
   const buffer = new HeaderBuffer(BLOCK_HEADER_BYTES)
   try {
@@ -92,9 +107,7 @@ export function readSeal(
   }
   const block = newBlockHeader()
   if (decodeBlockHeader(buffer, 0, block) !== '' || block.tickCount !== 0) return undefined
-  if (block.epoch !== header.epoch || block.firstSeq <= header.firstSeq) return undefined
-  const closedMs = Number(blockWrittenNs(buffer, 0) / NS_PER_MS)
-  return sealedAs(header, block.firstSeq, block.marksBefore, size, closedMs)
+  return { block, writtenNs: blockWrittenNs(buffer, 0), sizeBytes }
 }
 
 /** The description of a segment that was sealed. */

@@ -9,6 +9,7 @@ import { type Disk, realDisk } from './disk.ts'
 import { epochPath, readEpoch } from './epoch.ts'
 import type { SegmentHeader } from './headers.ts'
 import { type KnownPositions, readPositions } from './positions-file.ts'
+import { sealAtEnd } from './sealed-segment.ts'
 import {
   ioError,
   listSegments,
@@ -117,7 +118,7 @@ class Verifier {
       this.#chain(path, firstSeq)
       const header = readSegmentHeader(fd, path, this.#disk)
       if (typeof header === 'string') {
-        this.#unreadable(path, header, firstSeq, nextFirstSeq)
+        this.#unreadable(fd, path, header, firstSeq, nextFirstSeq)
         return
       }
       const fault = this.#headerFault(header, firstSeq)
@@ -165,6 +166,7 @@ class Verifier {
   }
 
   #unreadable(
+    fd: number,
     path: string,
     what: string,
     firstSeq: number,
@@ -177,7 +179,8 @@ class Verifier {
       this.#report.tailBytes += fileBytes
       return
     }
-    const toSeq = nextFirstSeq ?? firstSeq
+    const toSeq =
+      nextFirstSeq ?? Math.max(firstSeq, sealAtEnd(fd, path, this.#disk)?.block.firstSeq ?? 0)
     this.#fault(path, 0, fileBytes, `the segment header is unusable: ${what}`, firstSeq, toSeq)
     this.#report.nextSeq = toSeq
   }

@@ -81,6 +81,7 @@ export class AgentRig {
       shard: 0,
       directory: this.directory,
       epoch: this.opened.epoch,
+      identity: this.opened.identity,
       settings: this.#settings,
       ring: new TickRingConsumer(this.#ring, GATING_SLOT.journal, this.opened.nextSeq),
       positions: {
