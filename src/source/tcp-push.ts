@@ -41,6 +41,9 @@ export interface TcpPushOptions {
   journal: JournalPosition
 }
 
+/** Buffers of TCP_READ_BYTES that are kept while nothing waits in them. */
+const SPARES_MAX = 16
+
 interface Connection {
   readonly id: number
   readonly socket: Socket
@@ -53,6 +56,8 @@ interface Connection {
   readonly take: TakeFrame
   /** Data that did not fit on the ring, from `offset` on, and when it came. */
   waiting: Buffer | undefined
+  /** The memory of `waiting` where it had to be copied. */
+  spare: Buffer | undefined
   offset: number
   recvSec: number
   recvNsec: number
@@ -74,6 +79,8 @@ export class TcpPushSource implements Source {
   readonly #refused: LogRepeats
   /** All connections read into it: what does not fit on the ring at once is copied. */
   readonly #read = Buffer.allocUnsafeSlow(TCP_READ_BYTES)
+  /** Memory for what must wait: allocated anew it would ask for a collection every few reads. */
+  readonly #spares: Buffer[] = []
   readonly #desk: AckDesk
   #nextId = 1
   #address = ''
@@ -171,6 +178,7 @@ export class TcpPushSource implements Source {
       isAllSent: false,
       take: this.#taker(id),
       waiting: undefined,
+      spare: undefined,
       offset: 0,
       recvSec: 0,
       recvNsec: 0,
@@ -216,7 +224,7 @@ export class TcpPushSource implements Source {
       connection.offset = cutter.push(waiting, from, waiting.length, connection.take)
       if (cutter.refusal !== '') return this.#refuse(connection)
       if (connection.offset < waiting.length) return this.#hold(connection)
-      connection.waiting = undefined
+      this.#passed(connection)
     }
     if (connection.ended) return this.#finish(connection)
     if (socket.isPaused()) socket.resume()
@@ -239,12 +247,22 @@ export class TcpPushSource implements Source {
     connection.socket.pause()
     const { waiting, offset } = connection
     if (waiting !== undefined && waiting.buffer === this.#read.buffer) {
-      connection.waiting = Buffer.from(waiting.subarray(offset))
+      const spare = this.#spares.pop() ?? Buffer.allocUnsafeSlow(TCP_READ_BYTES)
+      connection.waiting = spare.subarray(0, waiting.copy(spare, 0, offset))
+      connection.spare = spare
       connection.offset = 0
     }
     this.#held.add(connection)
     if (connection.session?.isWaiting !== true) this.#sink.held()
     return false
+  }
+
+  /** Nothing waits any more; what it waited in is kept for the next that must. */
+  #passed(connection: Connection): void {
+    const { spare } = connection
+    connection.waiting = undefined
+    connection.spare = undefined
+    if (spare !== undefined && this.#spares.length < SPARES_MAX) this.#spares.push(spare)
   }
 
   /** The stream is over: an unterminated last line still counts. */
@@ -268,7 +286,7 @@ export class TcpPushSource implements Source {
   #dropRest(connection: Connection, reason: string): void {
     const { cutter, waiting, offset, from } = connection
     const size = (cutter?.keptBytes ?? 0) + (waiting === undefined ? 0 : waiting.length - offset)
-    connection.waiting = undefined
+    this.#passed(connection)
     if (size === 0) return
     this.#sink.drop(size)
     this.#log.warn({ source: this.name, from, bytes: size, reason }, 'bytes dropped')
