@@ -228,6 +228,8 @@ export class FrameRingConsumer extends FrameRing {
   passOver(position: number): void {
     if (((position - this.#position) | 0) <= 0) return
     this.#position = position
+    // What was seen of the producer is behind it: the next poll looks anew.
+    this.#producerSeen = position
     this.#size = 0
     this.releaseKept()
   }

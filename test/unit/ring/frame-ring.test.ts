@@ -244,3 +244,24 @@ t.test('an ordered restart leaves no suspect', async (t) => {
   second.poll()
   t.equal(second.beginAttempt(), 1)
 })
+
+t.test(
+  'frames that a predecessor had done with are passed over, and nothing behind them',
+  async (t) => {
+    const memory = ringAt(-64)
+    const producer = new FrameRingProducer(memory)
+    for (let token = 0; token < 3; token++) write(producer, token, 10)
+    const first = new FrameRingConsumer(memory)
+    for (let token = 0; token < 3; token++) {
+      first.poll()
+      first.keep()
+    }
+    const second = new FrameRingConsumer(memory)
+    second.passOver(first.keptPosition)
+    t.notOk(second.poll(), 'all that was written is passed over')
+    t.equal(second.fillBytes, 0)
+    write(producer, 3, 10)
+    t.ok(second.poll())
+    t.equal(tokenOf(second), 3)
+  },
+)
