@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { urlTarget } from '../../src/storage/redis/config.ts'
+import { IDLE_MS_MAX } from '../../src/threads/agent.ts'
 import { DribblingProxy } from '../support/dribbling-proxy.ts'
 import { redisBinary } from '../support/redis.ts'
 import { RedisBench } from '../support/redis-bench.ts'
@@ -123,9 +124,16 @@ t.test('a Redis with faults', { skip }, async (t) => {
     await redis.call('CONFIG', 'SET', 'maxmemory', 1)
     t.teardown(() => redis.call('CONFIG', 'SET', 'maxmemory', 0))
     bench.tradeAll()
-    await runUntil(bench.agent, () => bench.board.counters.get('probes') >= 2, 'probed')
+    await runUntil(bench.agent, () => bench.board.counters.get('opens') === 1, 'it opens')
+    await redis.call('CONFIG', 'RESETSTAT')
+    const failures = bench.board.counters.get('failures')
+    const isProbed = () => bench.board.counters.get('failures') >= failures + 2
+    await runUntil(bench.agent, isProbed, 'probed twice')
+    const stats = await redis.says('INFO', 'commandstats')
+    t.match(stats, /cmdstat_hset:calls=0,.*rejected_calls=2,/, 'a probe is one value')
     t.match(bench.errors().join('\n'), /OOM command not allowed.*raise its maxmemory/)
-    t.ok(bench.errors().length < 5, 'the same trouble again is not said again')
+    const loud = bench.log.lines.filter(({ level }) => level === 'error')
+    t.equal(loud.length, 1, 'the same trouble again is not said again')
     await redis.call('CONFIG', 'SET', 'maxmemory', 0)
     await bench.settle()
     await checkSame(t, bench)
@@ -189,7 +197,7 @@ t.test('a Redis with faults', { skip }, async (t) => {
     await idle.agent.onStart()
     await idle.untilConnected()
     idle.agent.doWork()
-    t.equal(idle.agent.idleMsMax(), 100, 'asleep as long as an agent may be')
+    t.equal(idle.agent.idleMsMax(), IDLE_MS_MAX, 'asleep as long as an agent may be')
     idle.trade(1, 5, 1)
     t.ok(idle.agent.idleMsMax() <= 1, 'a change is due at the next flush')
     await runUntil(idle.agent, () => idle.counters.get('keys') === 1, 'written')

@@ -108,6 +108,26 @@ t.test('under a sentinel', { skip }, async (t) => {
     await checkSame(t, second)
   })
 
+  await t.test('what the sentinel says counts, not that the connection is well', async (t) => {
+    const point = async (server: RedisProcess) => {
+      const { host, port } = server.address
+      await sentinel.call('SENTINEL', 'REMOVE', MASTER_NAME)
+      await sentinel.call('SENTINEL', 'MONITOR', MASTER_NAME, host, port, 1)
+    }
+    // Its replica, which takes no writes.
+    await follow(first, second)
+    await point(first)
+    bench.aheadMs += 60_000
+    const isNoticed = () => bench.errors().some((text) => text.includes('the master is now'))
+    await runUntil(bench.agent, isNoticed, 'noticed')
+    const isRefused = () => bench.errors().some((text) => text.includes('no master yet'))
+    await runUntil(bench.agent, isRefused, 'a replica is not taken for a master')
+    await point(second)
+    bench.tradeAll()
+    await bench.settle(FAILOVER_MS_MAX)
+    await checkSame(t, second)
+  })
+
   await t.test('a name that no sentinel knows, and no sentinel at all, are told', async (t) => {
     await t.rejects(checkRedis(sentinelTarget(sentinel, 'other'), 1000), {
       code: 'REDIS_UNREACHABLE',

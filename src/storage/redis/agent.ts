@@ -124,7 +124,8 @@ export class RedisAgent implements Agent {
     if (this.#writer === undefined) {
       return this.#isOpening ? IDLE_MS_MAX : Math.min(this.#breaker.retryInMs, IDLE_MS_MAX)
     }
-    if (this.#isAsking || !this.#hasNews()) return IDLE_MS_MAX
+    if (this.#isAsking) return Math.min(this.#options.config.timeout_ms, IDLE_MS_MAX)
+    if (!this.#hasNews()) return IDLE_MS_MAX
     const sinceMs = this.#options.clock.monoMs() - this.#flushedMs
     return Math.min(Math.max(0, this.#options.config.flush_ms - sinceMs), IDLE_MS_MAX)
   }

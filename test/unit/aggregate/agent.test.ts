@@ -52,13 +52,18 @@ function rig(firstSeq: number, tail?: () => JournalTail) {
   const latest = new LatestTable(LatestTable.create(16), 16)
   const counters = new CounterSet(counterNames('aggregate'))
   const consumer = new TickRingConsumer(ring, GATING_SLOT.aggregate, firstSeq)
-  const agent = new AggregateAgent({ rings: [{ shard: 0, consumer, tail }], latest, counters })
+  let changes = 0
+  const onChange = () => {
+    changes++
+  }
+  const rings = [{ shard: 0, consumer, tail }]
+  const agent = new AggregateAgent({ rings, latest, counters, onChange })
   const out = new TickBatch(1)
   const value = (instrument: number, kind: number) => {
     const seq = latest.read(instrument, kind, out, 0)
     return seq < 0 ? undefined : { seq, value: readNumber(out.words, WORD.p0) }
   }
-  return { agent, producer, latest, counters, value }
+  return { agent, producer, latest, counters, value, changes: () => changes }
 }
 
 t.test('the newest record of each instrument and kind is in the table', (t) => {
@@ -79,6 +84,23 @@ t.test('the newest record of each instrument and kind is in the table', (t) => {
   t.equal(counters.get('records'), 5)
   t.equal(producer.available(), 64, 'what was read is given back')
   t.ok(agent.drain())
+  t.end()
+})
+
+t.test('a change is told once a duty cycle, and none is not; a start tells in any case', (t) => {
+  const { agent, producer, changes } = rig(0)
+  agent.onStart()
+  t.equal(changes(), 1)
+  agent.doWork()
+  t.equal(changes(), 1)
+  const rows = Array.from({ length: 20 }, (_, value) => ({
+    kind: KIND.trade,
+    instrument: 1,
+    value,
+  }))
+  producer.publish(batchOf(rows), 0, rows.length)
+  agent.doWork()
+  t.equal(changes(), 2)
   t.end()
 })
 
