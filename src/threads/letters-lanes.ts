@@ -14,6 +14,7 @@ import { FRAME_FORMAT } from '../ring/frame-format.ts'
 import { FRAME_FLAG, type FrameMeta, type FrameRingProducer } from '../ring/frame-ring.ts'
 import { TickBatch } from '../tick/batch.ts'
 import { FLAG, OFFSET, TICK_BYTES } from '../tick/layout.ts'
+import type { Try } from '../validate/dead-letter-log.ts'
 import type { LetterLanes, Parcel, Taken } from '../validate/dead-letter-replay.ts'
 
 const NS_PER_SEC = 1_000_000_000n
@@ -23,6 +24,8 @@ const LOOK_MS = 1
 export interface LetterLane {
   readonly producer: FrameRingProducer
   readonly feedback: FeedbackReceiver
+  /** The identity of its journal. */
+  readonly journal: string
   readonly durable: () => number
   /** First sequence that is still in the journal. */
   readonly oldest: () => number
@@ -46,8 +49,9 @@ export class Lanes implements LetterLanes {
     this.#onSent = onSent
   }
 
-  durable(shard: number): number {
-    return this.#lane(shard).durable()
+  place(shard: number): Try {
+    const { journal, durable } = this.#lane(shard)
+    return { shard, journal, seq: durable() }
   }
 
   async drive(parcels: readonly Parcel[]): Promise<Taken[]> {
@@ -82,15 +86,16 @@ export class Lanes implements LetterLanes {
     await this.#untilDurable(shard, published())
   }
 
-  reaches(shard: number, seq: number): boolean {
+  reaches({ shard, journal, seq }: Try): boolean {
     const lane = this.#lanes[shard]
-    return lane !== undefined && seq >= lane.oldest() && seq <= lane.durable()
+    if (lane === undefined || lane.journal !== journal) return false
+    return seq >= lane.oldest() && seq <= lane.durable()
   }
 
   replayed(shard: number, seq: number, onRecord: (tick: Uint8Array) => void): void {
     const reader = this.#lane(shard).openReader(seq)
     const batch = new TickBatch(JOURNAL_BLOCK_TICKS_MAX)
-    const end = this.durable(shard)
+    const end = this.#lane(shard).durable()
     try {
       while (reader.seq < end && reader.read(batch) > 0) {
         for (let i = 0; i < batch.count; i++) {

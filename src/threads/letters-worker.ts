@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { errorText, TickdError } from '../errors.ts'
+import { idText } from '../journal/identity.ts'
 import { JournalReader } from '../journal/reader.ts'
 import type { LettersAnswer, LettersCall } from '../ops/letters-call.ts'
 import { GATING_SLOT, POSITION } from '../pipeline.ts'
@@ -87,13 +88,14 @@ function count({ settled, records, refused }: ReplayResult): void {
 }
 
 function laneOf(shard: number): LetterLane {
-  const { frames, feedback, ticks, firstSeq } = shared.shard(shard)
+  const { frames, feedback, ticks, firstSeq, identity } = shared.shard(shard)
   const decode = threadOf(threads, 'decode', shard)
   const durable = shared.position(shard, POSITION.durable)
   const oldest = shared.position(shard, POSITION.oldest)
   return {
     producer: new FrameRingProducer(frames.letters, decode && shared.bell(decode)),
     feedback: new FeedbackReceiver(feedback.letters),
+    journal: idText(identity.journalId),
     durable: () => durable.load(),
     oldest: () => oldest.load(),
     published: () => {

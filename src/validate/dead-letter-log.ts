@@ -51,6 +51,9 @@ export type LogLine =
 /** Where the journal stood when a letter was put on its way. */
 export interface Try {
   readonly shard: number
+  /** Which journal: another one that came in its place knows nothing of it. */
+  readonly journal: string
+  /** Next sequence after the durable ones. */
   readonly seq: number
 }
 
@@ -169,7 +172,7 @@ export class SettlementLog {
     switch (line.is) {
       case 'try':
         fate.tries++
-        fate.doubt = { shard: line.shard, seq: line.seq }
+        fate.doubt = { shard: line.shard, journal: line.journal, seq: line.seq }
         return
       case 'done':
         fate.as = line.as

@@ -43,14 +43,14 @@ export interface Parcel {
 
 /** The way of ticks. */
 export interface LetterLanes {
-  /** Next sequence after the durable ones of a shard. */
-  durable(shard: number): number
+  /** Where the journal of a shard stands: what a try begins with. */
+  place(shard: number): Try
   /** Resolves, when the records are durable, to what became of each parcel. */
   drive(parcels: readonly Parcel[]): Promise<Taken[]>
   /** Resolves when all that anybody had put there before is durable. */
   settle(shard: number): Promise<void>
-  /** False when the journal of a shard does not reach back to `seq`, or not up to it. */
-  reaches(shard: number, seq: number): boolean
+  /** False when that is another journal, or it does not reach back so far, or not up to it. */
+  reaches(place: Try): boolean
   /**
    * Calls back with each record flagged REPLAYED of a shard's journal from `seq` to its durable
    * end: 64 bytes, valid during the call.
@@ -192,7 +192,7 @@ export class LetterReplay {
     // witness that these letters may be stored already, and of where in the journal to look.
     book.log.append(
       parcels.map(({ letter, digest, shard }): LogLine => {
-        return { is: 'try', letter: digest, id: letter.id, shard, seq: lanes.durable(shard) }
+        return { is: 'try', letter: digest, id: letter.id, ...lanes.place(shard) }
       }),
     )
     const taken = await lanes.drive(parcels)
@@ -222,7 +222,7 @@ export class LetterReplay {
       // What an earlier life of this thread had put on the ring may still be on its way.
       await this.#options.lanes.settle(shard)
       const { lanes } = this.#options
-      const [sure, lost] = split(ofShard, ({ tried }) => lanes.reaches(shard, tried.seq))
+      const [sure, lost] = split(ofShard, ({ tried }) => lanes.reaches(tried))
       if (sure.length > 0) await this.#resolveShard(shard, sure)
       if (evenDoubtful) this.#options.book.log.append(lost.map(notTaken))
     }

@@ -12,6 +12,7 @@ import { MIB } from '../../src/limits.ts'
 import { Random } from '../../src/source/random.ts'
 import { TICK_BYTES } from '../../src/tick/layout.ts'
 import { letterFileName } from '../../src/validate/dead-letter-format.ts'
+import type { Try } from '../../src/validate/dead-letter-log.ts'
 import type { DeadLetter } from '../../src/validate/dead-letter-reader.ts'
 import {
   type LetterLanes,
@@ -33,6 +34,7 @@ class Way implements LetterLanes {
   readonly journal: Uint8Array[] = []
   /** The journal's records below it were removed by retention. */
   oldest = 0
+  name = 'ours'
   readonly #random: Random
   readonly #crashOdds: number
 
@@ -41,8 +43,8 @@ class Way implements LetterLanes {
     this.#crashOdds = crashOdds
   }
 
-  durable(): number {
-    return this.journal.length
+  place(shard: number) {
+    return { shard, journal: this.name, seq: this.journal.length }
   }
 
   async drive(parcels: readonly Parcel[]): Promise<Taken[]> {
@@ -59,8 +61,8 @@ class Way implements LetterLanes {
 
   async settle(): Promise<void> {}
 
-  reaches(_shard: number, seq: number): boolean {
-    return seq >= this.oldest && seq <= this.journal.length
+  reaches({ journal, seq }: Try): boolean {
+    return journal === this.name && seq >= this.oldest && seq <= this.journal.length
   }
 
   replayed(_shard: number, seq: number, onRecord: (tick: Uint8Array) => void): void {
@@ -173,6 +175,9 @@ t.test('a letter in doubt of which the journal tells nothing is not driven unask
   const result = await replay(rig, calm, 10)
   t.match(result, { letters: 2, settled: {}, skipped: { in_doubt: 2 }, records: 0 })
   t.equal(calm.journal.length, way.journal.length, 'nothing was driven')
+  const replaced = Object.assign(new Way(new Random(seed), 0), { name: 'another' })
+  replaced.journal.push(...way.journal)
+  t.match(await replay(rig, replaced, 10), { skipped: { in_doubt: 2 } }, 'another journal')
   const forced = await replay(rig, calm, 10, true)
   t.match(forced, { settled: { recovered: 2 }, records: 2 })
   t.match(await replay(rig, calm, 10, true), { letters: 0, records: 0 }, 'and once only')

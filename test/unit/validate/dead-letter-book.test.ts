@@ -258,7 +258,7 @@ t.test('the log is rewritten when it says too much, and then says the same', asy
   book.log.append([
     { is: 'done', ...b, as: 'recovered' },
     { is: 'failed', ...c, why: 'y' },
-    { is: 'try', ...c, shard: 0, seq: 9 },
+    { is: 'try', ...c, shard: 0, journal: 'j', seq: 9 },
     { is: 'done', ...gone, as: 'purged' },
   ])
   const file = path.join(rig.directory, 'settled.log')
@@ -271,6 +271,10 @@ t.test('the log is rewritten when it says too much, and then says the same', asy
   const { fates } = rig.book().log
   t.match(fates.get(a.letter), { tries: 21_000, why: 'x', as: undefined, doubt: undefined })
   t.match(fates.get(b.letter), { as: 'recovered' })
-  t.match(fates.get(c.letter), { tries: 2, doubt: { shard: 0, seq: 9 }, as: undefined })
+  t.match(fates.get(c.letter), {
+    tries: 2,
+    doubt: { shard: 0, journal: 'j', seq: 9 },
+    as: undefined,
+  })
   t.equal(fates.has('gone'), false)
 })
