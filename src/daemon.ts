@@ -11,10 +11,10 @@ import { SystemClock } from './clock.ts'
 import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { StateLock } from './config/state-lock.ts'
-import { TickdError } from './errors.ts'
+import { errorText, TickdError } from './errors.ts'
 import { idText } from './journal/identity.ts'
 import { LEDGER_EVERY_MS, type Ledger } from './ledger/ledger.ts'
-import { INSTRUMENTS_MAX, SEQ_MAX } from './limits.ts'
+import { INSTRUMENTS_MAX, SEQ_MAX, STORE_START_MS_MAX } from './limits.ts'
 import { activeAddon, systemAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
 import { Incidents } from './ops/incidents.ts'
@@ -26,13 +26,15 @@ import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
 import { SdNotify } from './ops/sd-notify.ts'
 import { StatusLine, type StatusTotals } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
+import { askStored, NOTHING_STORED, type StoredState } from './storage/postgres/positions.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { LettersDesk } from './threads/letters-desk.ts'
 import { makeLedger } from './threads/make-ledger.ts'
-import { openShard, type ShardStart } from './threads/open-shard.ts'
+import { journalOrigin, openShard, type ShardStart } from './threads/open-shard.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
 import { answerQuestion } from './threads/questions.ts'
+import { restoreInstruments } from './threads/restore-instruments.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -115,7 +117,7 @@ export class Daemon {
       redisTarget: this.#redis?.target,
       session: randomUUID(),
     }
-    await this.#startThreads(runtime, this.#openJournals(paths))
+    await this.#startThreads(runtime, await this.#openJournals(paths))
     await this.#untilListening()
     this.#announce(runtime)
     this.#systemd.ready(
@@ -170,23 +172,39 @@ export class Daemon {
     for (const [option, host, port] of wanted) await probe(option, host, port)
   }
 
-  #openJournals(paths: StatePaths): ShardStart[] {
-    return Array.from({ length: this.#config.shards }, (_, shard) => {
-      const start = openShard(paths.journal, shard, this.#config.journal)
+  /** Opens each shard's journal, once the database has been asked whose records it has. */
+  async #openJournals(paths: StatePaths): Promise<ShardStart[]> {
+    const stored = await this.#askStored()
+    this.#clock.read()
+    const nowSec = this.#clock.sec
+    let isLost = false
+    const starts = Array.from({ length: this.#config.shards }, (_, shard) => {
+      const answer = stored === undefined ? undefined : { position: stored.positions.get(shard) }
+      const origin = journalOrigin(paths.journal, shard, answer, nowSec, (report) => {
+        isLost = true
+        this.#incidents?.raise(report)
+      })
+      const start = openShard(paths.journal, shard, this.#config.journal, { origin })
       const { nextSeq, oldestSeq, epoch, truncatedBytes, batchCount, identity } = start
       const journal = idText(identity.journalId)
       const fields = { shard, journal, epoch, nextSeq, oldestSeq, truncatedBytes, batchCount }
       this.#log.info(fields, 'journal open')
-      for (const damage of start.damage) {
-        this.#incidents?.raise({
-          kind: 'journal_damaged',
-          severity: 'critical',
-          summary: `Records of shard ${shard} that were durable are damaged in the journal`,
-          evidence: { shard, ...damage },
-        })
-      }
       return start
     })
+    if (isLost) restoreInstruments(paths.instruments, stored?.instruments ?? [])
+    return starts
+  }
+
+  /** Nothing where PostgreSQL is off; undefined where it does not answer now. */
+  async #askStored(): Promise<StoredState | undefined> {
+    if (this.#postgres === undefined) return NOTHING_STORED
+    const { schema, connect_timeout_ms: timeoutMs } = this.#config.postgres
+    try {
+      return await askStored(this.#postgres.url, schema, Math.min(timeoutMs, STORE_START_MS_MAX))
+    } catch (error) {
+      this.#log.warn({ error: errorText(error) }, 'PostgreSQL does not say what it has stored')
+      return undefined
+    }
   }
 
   async #startThreads(runtime: Runtime, starts: readonly ShardStart[]): Promise<void> {

@@ -12,6 +12,7 @@ import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, realDisk } from './disk.ts'
 import { FileWindow } from './file-window.ts'
 import { bodyIsWhole, bytesOfBlock, decodeBlockHeader, newBlockHeader } from './headers.ts'
+import { idText, type JournalIdentity, UNKNOWN_IDENTITY } from './identity.ts'
 import { corrupt, ioError, listSegments, readSegmentHeader, segmentPath } from './segment-files.ts'
 import { BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 
@@ -34,6 +35,9 @@ export class JournalReader {
   seq: number
   /** Epoch of the records last read. */
   epoch = 0
+  /** Ids of their journal and of the start that wrote them, as text; '' = not known. */
+  journal = ''
+  start = ''
   readonly #directory: string
   readonly #durable: () => number
   readonly #disk: Disk
@@ -42,6 +46,7 @@ export class JournalReader {
   #fd: number | undefined
   #path = ''
   #segmentEpoch = 0
+  #segmentIdentity: JournalIdentity = UNKNOWN_IDENTITY
   /** Durable position before the window was filled: blocks below it are final. */
   #windowDurable = 0
   /** File offset of the block that holds `seq`, or of the one that will. */
@@ -76,6 +81,8 @@ export class JournalReader {
       while (out.count < out.capacity && this.#openBlock()) {
         if (out.count > 0 && this.#segmentEpoch !== this.epoch) break
         this.epoch = this.#segmentEpoch
+        this.journal = idText(this.#segmentIdentity.journalId)
+        this.start = idText(this.#segmentIdentity.startId)
         this.#copy(out)
       }
     } catch (thrown) {
@@ -197,6 +204,7 @@ export class JournalReader {
     const header = readSegmentHeader(this.#fd, this.#path, this.#disk)
     if (typeof header !== 'string' && header.firstSeq === firstSeq) {
       this.#segmentEpoch = header.epoch
+      this.#segmentIdentity = header
       return
     }
     this.close()

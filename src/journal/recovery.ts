@@ -51,6 +51,8 @@ export interface Recovered {
 export type Opened = Pick<Recovered, 'nextSeq' | 'oldestSeq' | 'truncatedBytes' | 'damage'> & {
   epoch: number
   identity: JournalIdentity
+  /** Where the journal began: no sequence below was ever its own. */
+  originSeq: number
   /** All sealed, ascending. */
   segments: readonly SegmentInfo[]
 }
@@ -62,12 +64,6 @@ export interface Origin {
 }
 
 const BEGINNING: Origin = { firstSeq: 0, epoch: 1 }
-
-/** True when there is no journal in `directory`, nor a directory. */
-export function isNewJournal(directory: string, disk: Disk = realDisk): boolean {
-  disk.makeDirectory(directory)
-  return listSegments(directory, disk).length === 0 && readEpoch(directory, 0, disk) === undefined
-}
 
 /**
  * Recovers a shard's journal (an empty one is made where there is none, beginning at `origin`) and
@@ -101,6 +97,7 @@ export function openJournal(
     truncatedBytes,
     damage,
     epoch: file.epoch,
+    originSeq: file.firstSeq,
     segments,
     identity: { journalId: file.journalId, startId: newId() },
   }

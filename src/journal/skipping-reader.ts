@@ -37,6 +37,14 @@ export class SkippingReader {
     return this.#reader.epoch
   }
 
+  get journal(): string {
+    return this.#reader.journal
+  }
+
+  get start(): string {
+    return this.#reader.start
+  }
+
   /**
    * As JournalReader.read. The records are those before the new `seq`, which may lie further from
    * the old one than their count.

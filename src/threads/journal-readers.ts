@@ -12,6 +12,7 @@ import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
 import type { StoreReader } from '../storage/postgres/agent.ts'
+import { TickBatch } from '../tick/batch.ts'
 import type { AgentFactory } from './agents.ts'
 
 /** Journal records that the latest table is recovered from at start, a shard. */
@@ -43,6 +44,21 @@ export function storeReaders(
         evidence: lost,
       })
     })
+}
+
+/** Id of the start of the daemon that wrote a record; '' where that cannot be read. */
+export function startOf(factory: AgentFactory, shard: number, seq: number): string {
+  if (seq < factory.options.shared.position(shard, POSITION.oldest).load()) return ''
+  const reader = open(factory, shard, seq, () => {})
+  try {
+    const batch = new TickBatch(1)
+    return reader.read(batch) === 1 && reader.seq === seq + 1 ? reader.start : ''
+  } catch {
+    // A journal that cannot be read there says so to whoever has to read it.
+    return ''
+  } finally {
+    reader.close()
+  }
 }
 
 /** The end of a shard's journal, to recover latest values from. */

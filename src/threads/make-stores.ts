@@ -1,5 +1,6 @@
 // The agents of the stores, from the shared memory.
 
+import { idText } from '../journal/identity.ts'
 import { STORE_REASONS } from '../ledger/reasons.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
@@ -9,7 +10,7 @@ import { RedisAgent } from '../storage/redis/agent.ts'
 import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
-import { storeReaders } from './journal-readers.ts'
+import { startOf, storeReaders } from './journal-readers.ts'
 import { makeDeadLetters } from './make-decode.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -18,6 +19,7 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
   const durable = shared.position(shard, POSITION.durable)
   const oldest = shared.position(shard, POSITION.oldest)
   const { postgres } = runtime.config
+  const { identity, originSeq } = shared.shard(shard)
   return new PostgresAgent({
     shard,
     config: postgres,
@@ -25,6 +27,11 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
     openReader: storeReaders(factory, shard, log),
     durable: () => durable.load(),
     oldest: () => oldest.load(),
+    journal: {
+      id: idText(identity.journalId),
+      firstSeq: originSeq,
+      startOf: (seq) => startOf(factory, shard, seq),
+    },
     stored: shared.position(shard, POSITION.postgres),
     instruments: shared.instruments,
     clock,

@@ -1,12 +1,20 @@
-// A shard's journal, opened at start, and the table of pushed batches that is made from it.
+// A shard's journal, opened at start: compared with what the database says of it, and the table of
+// pushed batches made from it.
 
+import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { readMarks } from '../journal/batch-marks.ts'
-import type { Disk } from '../journal/disk.ts'
+import { type Disk, realDisk } from '../journal/disk.ts'
+import { readEpoch } from '../journal/epoch.ts'
+import { idText } from '../journal/identity.ts'
 import { type Opened, type Origin, openJournal } from '../journal/recovery.ts'
+import { listSegments } from '../journal/segment-files.ts'
+import { statJournal } from '../journal/stat.ts'
 import { BATCH_MARKS_SCAN_BYTES } from '../limits.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import { BatchIds } from '../ring/batch-ids.ts'
+import { type Answer, judgeJournal } from './judge-journal.ts'
 
 /** Where a shard stands when the daemon starts. */
 export interface ShardStart extends Omit<Opened, 'segments'> {
@@ -36,4 +44,39 @@ export function openShard(
   const scan = { directory, segments, marksMax, bytesMax: BATCH_MARKS_SCAN_BYTES, disk }
   const batchCount = readMarks(scan, (mark) => ids.put(mark))
   return { ...opened, batchIds, batchCount }
+}
+
+/**
+ * Where the shard's journal is to begin if it is new, after a look at it and at the database's
+ * answer. One that was rolled back is set aside, beside its place: nothing is removed.
+ */
+export function journalOrigin(
+  journal: string,
+  shard: number,
+  answer: Answer,
+  nowSec: number,
+  raise: (report: IncidentReport) => void,
+): Origin | undefined {
+  const directory = journalDirectory(journal, shard)
+  const found = { shard, ...lookAt(directory) }
+  const { origin, isRolledBack, incident } = judgeJournal(found, answer, nowSec)
+  if (incident !== undefined) raise(incident)
+  if (isRolledBack) {
+    renameSync(directory, `${directory}.ended-${found.nextSeq}`)
+    realDisk.syncDirectory(journal)
+  }
+  return origin
+}
+
+/** What is there, without changing it. */
+function lookAt(directory: string): { isNew: boolean; id: string; nextSeq: number } {
+  realDisk.makeDirectory(directory)
+  const isEmpty = listSegments(directory).length === 0
+  const file = isEmpty ? readEpoch(directory, 0) : readEpoch(directory, statEpoch(directory))
+  const nextSeq = isEmpty ? (file?.firstSeq ?? 0) : statJournal(directory).nextSeq
+  return { isNew: file === undefined, id: idText(file?.journalId ?? 0n), nextSeq }
+}
+
+function statEpoch(directory: string): number {
+  return statJournal(directory).epochs.at(-1)?.epoch ?? 0
 }

@@ -45,6 +45,8 @@ export interface ShardMemory {
   /** Pushed batches that are remembered: BatchIds. */
   readonly batchIds: SharedArrayBuffer
   readonly identity: JournalIdentity
+  /** Where the journal began. */
+  readonly originSeq: number
   readonly positions: SharedArrayBuffer
 }
 
@@ -103,6 +105,7 @@ function createShard(start: ShardStart): ShardMemory {
     firstSeq: start.nextSeq,
     epoch: start.epoch,
     identity: start.identity,
+    originSeq: start.originSeq,
     batchIds: start.batchIds,
     marks: createTickRing(MARK_RING_MARKS, 0),
     frames: perProducer(FRAME_RING_BYTES),

@@ -148,7 +148,8 @@ async function storeAll(writer: PostgresWriter, batch: TickBatch): Promise<numbe
   let transactions = 0
   for (let from = 0; from < batch.count; from = plan.to) {
     plan.build(batch, from, FIRST_DAY, LAST_DAY)
-    await writer.store({ batch, plan, firstSeq: 0, epoch: 1, culprits: new Map() }, TODAY)
+    const origin = { journal: 'j', start: 's', epoch: 1 }
+    await writer.store({ batch, plan, firstSeq: 0, ...origin, culprits: new Map() }, TODAY)
     transactions++
   }
   return transactions

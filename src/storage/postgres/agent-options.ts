@@ -11,6 +11,7 @@ import type { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import type { BreakerBoard } from '../breaker.ts'
 import type { CopyKernel } from './encode.ts'
+import type { JournalFacts } from './resume.ts'
 import type { WriterOptions } from './writer.ts'
 
 /** What is needed of the journal's reader (src/journal/reader.ts). */
@@ -19,6 +20,9 @@ export interface StoreReader {
   readonly seq: number
   /** Epoch of the records last read: one a batch. */
   readonly epoch: number
+  /** Ids of their journal and of the start that wrote them; '' = not known. */
+  readonly journal: string
+  readonly start: string
   read(out: TickBatch): number
   close(): void
 }
@@ -40,6 +44,8 @@ export interface PostgresAgentOptions {
   /** Next sequence after the durable ones; oldest one still in the journal. */
   durable: () => number
   oldest: () => number
+  /** What the database's position is compared with; not at all where it is not given. */
+  journal?: JournalFacts
   /** POSITION.postgres: written here. */
   stored: SharedSeq
   instruments: InstrumentTable

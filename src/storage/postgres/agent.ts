@@ -19,7 +19,7 @@ import { activeCopyKernel } from './copy-kernel.ts'
 import { stalled } from './explain.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
 import { Refusals, RowsRefused, tooManyRefused } from './refusals.ts'
-import { resumeSeq } from './resume.ts'
+import { resume } from './resume.ts'
 import { PostgresWriter, type Stored } from './writer.ts'
 
 export type { PostgresAgentOptions, RefusedRecords, StoreReader } from './agent-options.ts'
@@ -29,6 +29,8 @@ interface Load {
   readonly batch: TickBatch
   firstSeq: number
   epoch: number
+  journal: string
+  start: string
   /** Ticks of it that are stored. */
   storedCount: number
 }
@@ -157,8 +159,9 @@ export class PostgresAgent implements Agent {
           if (writer !== undefined && writer === this.#writer) this.#fail(error)
         },
       })
+      const fromSeq = await this.#resume(writer)
       if (this.#isClosed) writer.close()
-      else this.#begin(writer)
+      else this.#begin(writer, fromSeq)
     } catch (thrown) {
       this.#fail(thrown)
     } finally {
@@ -167,11 +170,23 @@ export class PostgresAgent implements Agent {
     }
   }
 
+  /** Where to read on; the database is told when that is another journal's beginning. */
+  async #resume(writer: PostgresWriter): Promise<number> {
+    try {
+      const { fromSeq, journal } = resume(writer.found, this.#options)
+      if (journal !== undefined) await writer.jump(fromSeq, journal)
+      return fromSeq
+    } catch (thrown) {
+      writer.close()
+      throw thrown
+    }
+  }
+
   /** Opens the journal where the database left off. */
-  #begin(writer: PostgresWriter): void {
+  #begin(writer: PostgresWriter, fromSeq: number): void {
     const { shard, counters, log, stored } = this.#options
     this.#writer = writer
-    this.#reader = this.#options.openReader(resumeSeq(writer.seq, this.#options))
+    this.#reader = this.#options.openReader(fromSeq)
     this.#now.batch.count = 0
     this.#next.batch.count = 0
     this.#lastError = undefined
@@ -221,6 +236,8 @@ export class PostgresAgent implements Agent {
       // Not where it began: damaged records were passed over.
       this.#next.firstSeq = reader.seq - batch.count
       this.#next.epoch = reader.epoch
+      this.#next.journal = reader.journal
+      this.#next.start = reader.start
       this.#next.storedCount = 0
       return batch.count
     } catch (thrown) {
@@ -244,7 +261,7 @@ export class PostgresAgent implements Agent {
     }
     clock.read()
     const today = Math.floor(clock.sec / DAY_S)
-    const { batch, storedCount, firstSeq, epoch } = this.#now
+    const { batch, storedCount, firstSeq } = this.#now
     const from = firstSeq + storedCount
     const to = this.#refusals.limit(from, firstSeq + batch.count) - firstSeq
     this.#plan.build(batch, storedCount, FIRST_DAY, today + PARTITION_DAYS_AHEAD_MAX, to)
@@ -253,7 +270,7 @@ export class PostgresAgent implements Agent {
     this.#isStoring = true
     this.#progressMs = clock.monoMs()
     const writer = this.#writer
-    writer.store({ batch, plan: this.#plan, firstSeq, epoch, culprits }, today).then(
+    writer.store({ ...this.#now, plan: this.#plan, culprits }, today).then(
       (stored) => this.#onStored(writer, stored),
       (thrown) => this.#onFailed(writer, thrown),
     )
@@ -353,5 +370,6 @@ export class PostgresAgent implements Agent {
 }
 
 function newLoad(capacity: number): Load {
-  return { batch: new TickBatch(capacity), firstSeq: 0, epoch: 0, storedCount: 0 }
+  const batch = new TickBatch(capacity)
+  return { batch, firstSeq: 0, epoch: 0, journal: '', start: '', storedCount: 0 }
 }

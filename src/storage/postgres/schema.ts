@@ -10,6 +10,7 @@ import type { Client } from 'pg'
 import { TickdError } from '../../errors.ts'
 import { tablesSql } from './migrations/001-tables.ts'
 import { refusedSql } from './migrations/002-refused.ts'
+import { journalSql } from './migrations/003-journal.ts'
 import { viewsSql } from './views.ts'
 
 interface Migration {
@@ -21,6 +22,7 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   { id: 1, name: 'tables', sql: tablesSql },
   { id: 2, name: 'refused', sql: refusedSql },
+  { id: 3, name: 'journal', sql: journalSql },
 ]
 /** Its row in `migrations` records the views' text by digest, in its name. */
 const VIEWS_ID = 0

@@ -18,6 +18,7 @@ import { CopyTransaction, PiecePool } from './copy-transaction.ts'
 import type { CopyKernel } from './encode.ts'
 import { type DataRefusal, dataRefusal, explain } from './explain.ts'
 import { Partitions } from './partitions.ts'
+import { readPosition, type StoredPosition } from './positions.ts'
 import { RowsRefused } from './refusals.ts'
 import { migrate, quoted } from './schema.ts'
 import { checkTables } from './schema-check.ts'
@@ -57,6 +58,9 @@ export interface Portion {
   /** Of tick 0 of the batch. */
   readonly firstSeq: number
   readonly epoch: number
+  /** Whose records they are, as text; see `positions`. */
+  readonly journal: string
+  readonly start: string
   /** Refused records, by sequence; those of the plan's range are not in its order. */
   readonly culprits: ReadonlyMap<number, DataRefusal>
 }
@@ -75,6 +79,8 @@ export class PostgresWriter {
   seq = 0
   /** Epoch of the last record stored. */
   epoch = 0
+  /** As found when the writer was opened; undefined = nothing was stored. */
+  found: StoredPosition | undefined
   readonly #options: WriterOptions
   /** As SQL takes it. */
   readonly #schema: string
@@ -146,7 +152,7 @@ export class PostgresWriter {
       const instruments = await this.#storeInstruments()
       const partitions = await this.#makePartitions(plan, today)
       const transaction = new CopyTransaction({
-        sql: this.#transactionSql(portion, [shard, this.seq, toSeq, epoch]),
+        sql: this.#transactionSql(portion, this.#advanceSql(this.seq, toSeq, portion)),
         kernel,
         batch,
         plan,
@@ -165,6 +171,17 @@ export class PostgresWriter {
       if (thrown instanceof RowsRefused) throw thrown
       throw explain(thrown, url)
     }
+  }
+
+  /** Moves the position on to `seq` without a record: another journal begins there. */
+  async jump(seq: number, journal: string): Promise<void> {
+    const to = { epoch: this.epoch, journal, start: '' }
+    try {
+      await this.#connection.client.query(this.#advanceSql(this.seq, seq, to))
+    } catch (thrown) {
+      throw explain(thrown, this.#options.url)
+    }
+    this.seq = seq
   }
 
   /** Ends the connection. A transaction under way is cut off: it commits whole or not at all. */
@@ -207,12 +224,9 @@ export class PostgresWriter {
       VALUES ($1, 0, 0) ON CONFLICT DO NOTHING`,
       [shard],
     )
-    const { rows } = await client.query(
-      `SELECT seq, epoch FROM ${schema}.positions WHERE shard = $1`,
-      [shard],
-    )
-    this.seq = Number(rows[0]?.seq)
-    this.epoch = Number(rows[0]?.epoch)
+    this.found = await readPosition(client, this.#options.schema, shard)
+    this.seq = this.found?.seq ?? 0
+    this.epoch = this.found?.epoch ?? 0
     await this.#compareInstruments()
     await this.#partitions.load()
   }
@@ -294,7 +308,7 @@ export class PostgresWriter {
   }
 
   /** A batch within one day of a kind goes straight to its partition: a tenth faster. */
-  #transactionSql(portion: Portion, advance: readonly number[]): string {
+  #transactionSql(portion: Portion, advance: string): string {
     const { plan } = portion
     const { synchronousCommit } = this.#options
     const commit = `SET LOCAL synchronous_commit = ${synchronousCommit ? 'on' : 'off'}`
@@ -310,8 +324,14 @@ export class PostgresWriter {
     const check = `'${this.#tablesDigest}', ARRAY[${leaves.join(', ')}]::regclass[]`
     statements.push(`CALL ${schema}.check_tables(${check})`)
     const refused = plan.rowCount < plan.to - plan.from ? this.#refusedSql(portion) : []
-    statements.push(...refused, `CALL ${schema}.advance(${advance.join(', ')})`, 'COMMIT')
+    statements.push(...refused, advance, 'COMMIT')
     return statements.join(';\n')
+  }
+
+  #advanceSql(fromSeq: number, toSeq: number, of: Omit<StoredPosition, 'seq'>): string {
+    const texts = [of.journal, of.start].map((text) => pg.escapeLiteral(text))
+    const values = [this.#options.shard, fromSeq, toSeq, of.epoch, ...texts]
+    return `CALL ${this.#schema}.advance(${values.join(', ')})`
   }
 
   /** Notes the culprits of the range, whole, in the transaction that goes on without them. */
