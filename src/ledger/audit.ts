@@ -8,6 +8,7 @@ import {
   type LedgerLine,
   type MinuteLine,
   type ShardMinute,
+  type ShardStart,
   total,
 } from './minute.ts'
 
@@ -105,20 +106,24 @@ function auditPositions(last: ShardMinute, now: ShardMinute): Imbalance[] {
 function auditJournal(before: LedgerLine | undefined, line: LedgerLine): Imbalance[] {
   if (line.type === 'minute' || before?.type !== 'minute') return []
   if (line.type === 'start') return journalLoss(before.shards, line.shards)
-  const now = line.shards.map(({ shard, to_seq }) => ({ shard, next_seq: to_seq }))
+  const now = line.shards.map(({ to_seq, ...shard }) => ({ ...shard, next_seq: to_seq }))
   return journalLoss(before.shards, now)
 }
 
-/** Records that had been durable and that the journal no longer has. */
+/** Records that had been durable and that the journal no longer has; another journal has none. */
 export function journalLoss(
-  before: readonly Pick<ShardMinute, 'shard' | 'durable'>[],
-  now: readonly { readonly shard: number; readonly next_seq: number }[],
+  before: readonly Pick<ShardMinute, 'shard' | 'journal' | 'durable'>[],
+  now: readonly ShardStart[],
 ): Imbalance[] {
-  return before.flatMap(({ shard, durable }) => {
-    const next_seq = now.find((one) => one.shard === shard)?.next_seq
-    if (next_seq === undefined || next_seq >= durable) return []
-    const evidence = { durable, next_seq }
-    const amount = durable - next_seq
+  return before.flatMap(({ shard, journal, durable }) => {
+    const start = now.find((one) => one.shard === shard)
+    if (start === undefined || durable === 0) return []
+    const { next_seq } = start
+    const isOther = journal !== start.journal
+    if (!isOther && next_seq >= durable) return []
+    // Another one may begin anywhere: how much it lacks is not known.
+    const amount = Math.max(1, durable - next_seq)
+    const evidence = { durable, next_seq, ...(isOther ? { another_journal: 1 } : {}) }
     return [{ check: 'journal_start', subject: `shard ${shard}`, amount, evidence }]
   })
 }

@@ -21,6 +21,7 @@ import {
   type MinuteLine,
   type Passage,
   passage,
+  type ShardStart,
 } from './minute.ts'
 import { type LedgerInputs, type Sample, takeSample } from './sample.ts'
 
@@ -91,7 +92,9 @@ export class Ledger {
     const now = this.#now()
     this.#started = now
     this.#cutAt = now
-    const shards = inputs.shards.map(({ shard, startSeq }) => ({ shard, next_seq: startSeq }))
+    const shards = inputs.shards.map(({ shard, journal, startSeq }) => {
+      return { shard, journal, next_seq: startSeq }
+    })
     const lines: LedgerLine[] = []
     if (last !== undefined) this.#tellLoss(last, shards)
     if (last !== undefined && !(last.type === 'minute' && last.end === 'stop')) {
@@ -203,7 +206,7 @@ export class Ledger {
   }
 
   /** Records that were durable when the last minute was closed must still be in the journal. */
-  #tellLoss(last: LedgerLine, shards: readonly { shard: number; next_seq: number }[]): void {
+  #tellLoss(last: LedgerLine, shards: readonly ShardStart[]): void {
     if (last.type !== 'minute') return
     for (const loss of journalLoss(last.shards, shards)) this.#tellImbalance(loss)
   }
@@ -251,10 +254,11 @@ function minuteOf(time: string): string {
 function interruption(
   last: LedgerLine,
   at: string,
-  shards: readonly { readonly shard: number; readonly next_seq: number }[],
+  shards: readonly ShardStart[],
 ): InterruptedLine {
   const known = last.shards.map((one) => ({
     shard: one.shard,
+    journal: one.journal,
     seq: 'durable' in one ? one.durable : 'to_seq' in one ? one.to_seq : one.next_seq,
   }))
   return {
@@ -262,9 +266,10 @@ function interruption(
     epoch: last.epoch,
     from: lineTime(last),
     at,
-    shards: shards.map(({ shard, next_seq }) => {
-      const from_seq = known.find((one) => one.shard === shard)?.seq ?? 0
-      return { shard, from_seq, to_seq: next_seq, records: next_seq - from_seq }
+    shards: shards.map(({ shard, journal, next_seq }) => {
+      const before = known.find((one) => one.shard === shard && one.journal === journal)
+      const from_seq = before?.seq ?? next_seq
+      return { shard, journal, from_seq, to_seq: next_seq, records: next_seq - from_seq }
     }),
   }
 }

@@ -8,6 +8,7 @@ import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from './reasons.ts
 import {
   type Counts,
   type LedgerInputs,
+  type LedgerShard,
   type Sample,
   type ShardSample,
   type SourceSample,
@@ -44,6 +45,8 @@ export interface SourceMinute {
 
 export interface ShardMinute {
   readonly shard: number
+  /** Id of its journal. */
+  readonly journal: string
   /** Accepted from all its sources. */
   readonly accepted: number
   /** Next sequences at the end of the minute; `stored` null = PostgreSQL is off. */
@@ -53,9 +56,10 @@ export interface ShardMinute {
   readonly stored: number | null
   /** Published and not yet counted, at the end: a group in the decoder's hands. */
   readonly uncounted: number
-  /** Rows committed, and records that the store refused, in this minute. */
+  /** Of this minute: rows committed, records that the store refused, and that it never got. */
   readonly rows: number
   readonly refused: number
+  readonly lost: number
 }
 
 export interface ServeMinute {
@@ -95,11 +99,17 @@ export interface MinuteLine extends Passage {
   readonly imbalances: readonly Imbalance[]
 }
 
+export interface ShardStart {
+  readonly shard: number
+  readonly journal: string
+  readonly next_seq: number
+}
+
 export interface StartLine {
   readonly type: 'start'
   readonly epoch: number
   readonly at: string
-  readonly shards: readonly { readonly shard: number; readonly next_seq: number }[]
+  readonly shards: readonly ShardStart[]
 }
 
 /** The daemon ended without closing its minute: its counts are unknown, its records are not. */
@@ -111,9 +121,13 @@ export interface InterruptedLine {
   readonly from: string
   /** The start that found it. */
   readonly at: string
-  /** Records made durable since `from` that no minute has: sequences from … to, exclusive. */
+  /**
+   * Records made durable since `from` that no minute has: sequences from … to, exclusive. 0 where
+   * the journal is another one now.
+   */
   readonly shards: readonly {
     readonly shard: number
+    readonly journal: string
     readonly from_seq: number
     readonly to_seq: number
     readonly records: number
@@ -128,8 +142,8 @@ export function passage(inputs: LedgerInputs, from: Sample | undefined, to: Samp
     const minute = sourceMinute(from?.sources[i], to.sources[i] as SourceSample)
     if (hasCounts(minute)) sources[name] = minute
   })
-  const shards = inputs.shards.map(({ shard, startSeq }, i) =>
-    shardMinute(shard, startSeq, from?.shards[i], to.shards[i] as ShardSample),
+  const shards = inputs.shards.map((shard, i) =>
+    shardMinute(shard, from?.shards[i], to.shards[i] as ShardSample),
   )
   return { sources, shards, serve: serveMinute(from?.serve, to.serve) }
 }
@@ -179,8 +193,7 @@ function byReason<Reason extends string>(
 }
 
 function shardMinute(
-  shard: number,
-  startSeq: number,
+  { shard, startSeq, journal }: LedgerShard,
   from: ShardSample | undefined,
   to: ShardSample,
 ): ShardMinute {
@@ -188,6 +201,7 @@ function shardMinute(
   const counted = published - uncounted
   return {
     shard,
+    journal,
     accepted: counted - (from === undefined ? startSeq : from.published - from.uncounted),
     published,
     written,
@@ -196,6 +210,7 @@ function shardMinute(
     uncounted,
     rows: postgres.records - (from?.postgres.records ?? 0),
     refused: postgres.records_refused - (from?.postgres.records_refused ?? 0),
+    lost: postgres.records_lost - (from?.postgres.records_lost ?? 0),
   }
 }
 

@@ -34,6 +34,8 @@ export interface LedgerShard {
   /** Where this run began. */
   readonly startSeq: number
   readonly epoch: number
+  /** Id of the journal; '' = not known. */
+  readonly journal: string
   /** Bytes on all frame rings of the shard. */
   readonly fillBytes: () => number
   readonly published: () => number

@@ -2,6 +2,7 @@
 
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
+import { idText } from '../journal/identity.ts'
 import { LedgerBook } from '../ledger/book.ts'
 import { Ledger, type StoreState } from '../ledger/ledger.ts'
 import type { LedgerInputs, LedgerShard } from '../ledger/sample.ts'
@@ -54,7 +55,7 @@ export function ledgerInputs(config: Config, shared: Shared): LedgerInputs {
 }
 
 function ledgerShard(shared: Shared, shard: number): LedgerShard {
-  const { firstSeq, epoch, frames, ticks } = shared.shard(shard)
+  const { firstSeq, epoch, identity, frames, ticks } = shared.shard(shard)
   const rings = FRAME_PRODUCERS.map((producer) => new FrameRingProducer(frames[producer]))
   const ring = new TickRingObserver(ticks, firstSeq)
   const written = shared.position(shard, POSITION.written)
@@ -64,6 +65,7 @@ function ledgerShard(shared: Shared, shard: number): LedgerShard {
     shard,
     startSeq: firstSeq,
     epoch,
+    journal: idText(identity.journalId),
     fillBytes: () => rings.reduce((sum, { fillBytes }) => sum + fillBytes, 0),
     published: () => ring.publishedSeq(),
     written: () => written.load(),

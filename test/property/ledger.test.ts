@@ -84,6 +84,7 @@ class Model {
           shard: 0,
           startSeq: 1000,
           epoch: 1,
+          journal: '',
           fillBytes: read(() => this.#fillBytes),
           published: read(() => this.#published),
           written: read(() => this.#written),

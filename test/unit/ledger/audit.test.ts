@@ -8,7 +8,7 @@ import { CountedDaemon } from './ledger-fixture.ts'
 function book(minutes: number): LedgerLine[] {
   const daemon = new CountedDaemon()
   const lines: LedgerLine[] = [
-    { type: 'start', epoch: 1, at: 'T0', shards: [{ shard: 0, next_seq: 0 }] },
+    { type: 'start', epoch: 1, at: 'T0', shards: [{ shard: 0, journal: 'a', next_seq: 0 }] },
   ]
   let cut: Sample | undefined
   daemon.receive()
@@ -120,10 +120,14 @@ t.test('what the daemon itself found is told with the rest', async (t) => {
 
 t.test('a start that has less than was durable is found', async (t) => {
   const lines = book(2)
-  const shards = [{ shard: 0, next_seq: 5 }]
+  const shards = [{ shard: 0, journal: 'a', next_seq: 5 }]
   t.match(audit([...lines, { type: 'start', epoch: 2, at: 'T9', shards }]), [
     { at: 'T9', check: 'journal_start', amount: 1 },
   ])
-  const more = [{ shard: 0, next_seq: 6 }]
+  const more = [{ shard: 0, journal: 'a', next_seq: 6 }]
   t.same(audit([...lines, { type: 'start', epoch: 2, at: 'T9', shards: more }]), [])
+  const other = [{ shard: 0, journal: 'b', next_seq: 1000 }]
+  t.match(audit([...lines, { type: 'start', epoch: 2, at: 'T9', shards: other }]), [
+    { check: 'journal_start', amount: 1, evidence: { another_journal: 1 } },
+  ])
 })

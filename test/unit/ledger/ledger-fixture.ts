@@ -25,7 +25,7 @@ export class CountedDaemon {
   durable: number
   stored: number | undefined
 
-  constructor(startSeq = 0, epoch = 1) {
+  constructor(startSeq = 0, epoch = 1, journal = 'a') {
     this.published = startSeq
     this.written = startSeq
     this.durable = startSeq
@@ -39,6 +39,7 @@ export class CountedDaemon {
           shard: 0,
           startSeq,
           epoch,
+          journal,
           fillBytes: () => this.fillBytes,
           published: () => this.published,
           written: () => this.written,

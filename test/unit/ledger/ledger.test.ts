@@ -165,6 +165,22 @@ t.test('a journal that ends before what was durable is an imbalance', async (t) 
   t.match(report.findings, [{ check: 'journal_start', subject: 'shard 0', amount: 6 }])
 })
 
+t.test('another journal in its place is an imbalance, and nothing of it is claimed', async (t) => {
+  const rig = open(t)
+  rig.daemon.receive()
+  rig.daemon.take({ accepted: 10 })
+  rig.daemon.settle()
+  rig.pass(60)
+  const next = new LedgerRig(new CountedDaemon(5000, 2, 'b'), rig.directory, rig.clock)
+  next.ledger.open()
+  t.match(
+    next.incidents.map(({ kind }) => kind),
+    ['ledger_imbalance', 'ledger_interrupted'],
+  )
+  const { lines } = next.ledger.report(EVER, undefined)
+  t.match(lines[2], { type: 'interrupted', shards: [{ records: 0, to_seq: 5000 }] })
+})
+
 t.test('a clock that is set back closes the minute, and loses no count', async (t) => {
   const rig = open(t)
   rig.daemon.receive()
