@@ -1,8 +1,9 @@
 // Records that the database refuses are found, kept, and left out; all others are stored, once.
 
+import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { STORE_REFUSALS_PER_MINUTE_MAX } from '../../src/limits.ts'
+import { STORE_REFUSALS_PER_MINUTE_MAX, STORE_STALL_MS_MAX } from '../../src/limits.ts'
 import type { PostgresAgent } from '../../src/storage/postgres/agent.ts'
 import { TICK_BYTES } from '../../src/tick/layout.ts'
 import { CuttingProxy } from '../support/cutting-proxy.ts'
@@ -143,6 +144,26 @@ t.test('a rule that nothing meets holds the store, and says so, until it is gone
   await assertWhole(t, store, 'strict')
   t.equal(store.breaker.counters.get('state'), 0)
 })
+
+t.test(
+  'a commit whose answer is lost is counted: what it stored, and what it refused',
+  async (t) => {
+    const store = bench(t)
+    const agent = await started(t, store, 'unheard')
+    await postgres.psql('ALTER TABLE unheard.trade ADD CHECK (seq <> 5)')
+    store.append(1000)
+    await runUntil(agent, () => store.letters.length === 1, 'the culprit is found')
+    // While we do nothing, the server commits; then its answer is thrown away with the connection.
+    spawnSync('sleep', ['0.3'])
+    const monoMs = store.clock.monoMs.bind(store.clock)
+    store.clock.monoMs = () => monoMs() + STORE_STALL_MS_MAX + 1
+    agent.doWork()
+    t.match(agent.status(), { connected: false })
+    await runUntil(agent, () => store.stored.load() === 1000, 'all is settled')
+    t.equal(store.counters.get('batches'), 0, 'no answer was heard')
+    await assertWhole(t, store, 'unheard')
+  },
+)
 
 t.test('refused records and cut connections: each record is settled once', async (t) => {
   const random = seededRandom(t)
