@@ -294,7 +294,10 @@ const deadLetters = z
   .strictObject({
     bytes_max: int(MIB, 1024 * 1024 * MIB)
       .default(64 * MIB)
-      .describe('Disk budget; the oldest letters are discarded, and counted, beyond it.'),
+      .describe(
+        'Disk budget of each writer (decode and the database’s, a shard); the oldest letters are ' +
+          'discarded, and counted, beyond it.',
+      ),
     letter_bytes_max: int(64, MIB)
       .default(64 * KIB)
       .describe('Raw bytes kept of one letter; longer ones are cut, and say so.'),
