@@ -244,7 +244,8 @@ export class PostgresWriter {
       throw new TickdError(
         'POSTGRES_CONFLICT',
         `another tickd stores shard ${shard} into schema ${schema} of ${withoutPassword(url)}, ` +
-          'or its connection has not ended there yet; stop it, or set postgres.schema to another name',
+          'or its connection has not ended there yet; stop it, or set postgres.schema to another ' +
+          'name',
         { canRetry: true, cause: thrown },
       )
     }
