@@ -1,4 +1,4 @@
-// The ledger's book: lines appended to numbered files, each line under a checksum, old files removed.
+// The ledger's book: lines appended to numbered files, each under a checksum; old files removed.
 //
 //   ledger/000001.jsonl      9ae0daaf {"type":"minute",…}
 //
