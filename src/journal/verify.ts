@@ -146,8 +146,10 @@ class Verifier {
     report.faultsUnlisted += scan.faultsUnlisted
     report.nextSeq = Math.max(report.nextSeq, scan.endSeq)
     const isOpen = nextFirstSeq === undefined && !scan.isSealed
+    const durableSeq = report.known?.durable ?? 0
     for (const fault of scan.faults) {
-      if (isOpen && !fault.wasDurable) report.tailBytes += fault.sizeBytes
+      const wasDurable = fault.wasDurable || fault.fromSeq < durableSeq
+      if (isOpen && !wasDurable) report.tailBytes += fault.sizeBytes
       else this.#segmentFault(path, fault, nextFirstSeq ?? scan.endSeq)
     }
     if (nextFirstSeq === undefined || scan.isSealed) return
