@@ -35,4 +35,4 @@ export interface Agent {
 }
 
 /** Longest time between duty cycles of an idle agent, milliseconds. */
-export const IDLE_MS_MAX = 100
+export const IDLE_MS_MAX = 250
