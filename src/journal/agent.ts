@@ -314,6 +314,7 @@ export class JournalAgent implements Agent {
     clock.read()
     const count = removableCount(this.#segments, {
       storedSeq: storedSeq(),
+      durableSeq: positions.durable.load(),
       retainMs: settings.retain_ms,
       // Where room is short, what is stored goes first.
       retainBytes: this.#budget.isShort(nowMs) ? 0 : settings.retain_bytes,

@@ -1,8 +1,8 @@
 // Which segments may go: closed, stored, and too old or too many.
 //
 // Two rules stand above the settings. Nothing goes before the stores have read it, whatever the
-// budget says. And the newest closed segment stays, for it alone says which sequence comes next
-// when the open one turns out to be empty.
+// budget says. And the newest closed segment that is known to be durable stays, for it alone says
+// which sequence comes next when the open one turns out to be empty, or what follows is cut back.
 
 import type { SharedSeq } from '../ring/shared-seq.ts'
 import { type Disk, realDisk } from './disk.ts'
@@ -11,6 +11,8 @@ import { ioError, type SegmentInfo, segmentPath } from './segment-files.ts'
 export interface RetentionRules {
   /** Next sequence after those that all stores have committed. */
   storedSeq: number
+  /** Next sequence after those that everybody was told are durable: a restart cuts back to it. */
+  durableSeq: number
   /** A closed segment older than this goes, milliseconds. */
   retainMs: number
   /** Older segments go while all together (the open one too) have more bytes than this. */
@@ -25,6 +27,8 @@ export function removableCount(segments: readonly SegmentInfo[], rules: Retentio
   let count = 0
   for (const segment of segments.slice(0, -1)) {
     if (segment.endSeq > rules.storedSeq) break
+    const follower = segments[count + 1] as SegmentInfo
+    if (follower.endSeq > rules.durableSeq) break
     const isOld = rules.nowMs - segment.closedMs > rules.retainMs
     if (!isOld && totalBytes <= rules.retainBytes) break
     totalBytes -= segment.sizeBytes

@@ -19,6 +19,7 @@ const segments: SegmentInfo[] = [0, 1, 2, 3, 4].map((i) => ({
 
 const keepAll = {
   storedSeq: 1000,
+  durableSeq: 1000,
   retainMs: 1e9,
   retainBytes: 1e9,
   nowMs: 10_000,
@@ -51,6 +52,14 @@ t.test('what the stores have not read stays, whatever the budget', async (t) => 
 
 t.test('the newest closed segment always stays: it says which sequence comes next', async (t) => {
   t.equal(removableCount(segments, { ...keepAll, retainMs: 0, retainBytes: 0 }), 4)
+})
+
+t.test('a segment that a restart may cut off holds nobody’s place', async (t) => {
+  const rules = { ...keepAll, retainMs: 0, retainBytes: 0 }
+  t.equal(removableCount(segments, { ...rules, durableSeq: 500 }), 4)
+  t.equal(removableCount(segments, { ...rules, durableSeq: 499 }), 3)
+  t.equal(removableCount(segments, { ...rules, durableSeq: 200 }), 1)
+  t.equal(removableCount(segments, { ...rules, durableSeq: 100 }), 0)
 })
 
 t.test('removal moves the oldest position and leaves the rest readable', async (t) => {
