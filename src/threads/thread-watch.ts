@@ -13,6 +13,8 @@ import type { AgentPlan, ThreadPlan } from './plan.ts'
 export const WATCH_MS = 1000
 /** Of the time between two looks, what counts at most. */
 const LOOK_MS_MAX = 2 * WATCH_MS
+/** A thread loads the program before its loop turns: on a busy machine that takes seconds. */
+const BOOT_MS_MAX = 60_000
 /** Its duty cycle may wait for the disk. */
 const DISK_STAGES: readonly StageName[] = ['journal']
 
@@ -40,6 +42,8 @@ export class ThreadWatch {
   readonly #settings: WatchSettings
   readonly #pulse: Lifecycle
   readonly #agents: readonly Watched[]
+  /** The thread's own beats when it was started: none since = it is loading the program. */
+  readonly #bootBeats: number
   #beats = 0
   #stillMs = 0
   #lookedMs: number
@@ -59,6 +63,7 @@ export class ThreadWatch {
       restarts: 0,
       startingMs: 0,
     }))
+    this.#bootBeats = this.#pulse.heartbeat
     this.#lookedMs = nowMs
   }
 
@@ -108,6 +113,7 @@ export class ThreadWatch {
 
   #allowedMs(called: AgentPlan | undefined): number {
     const { hang_ms: hangMs, disk_hang_ms: diskHangMs } = this.#settings
+    if (this.#pulse.heartbeat === this.#bootBeats) return Math.max(BOOT_MS_MAX, diskHangMs)
     const isStarting = this.#agents.some(
       ({ slot, line }) => slot === called?.slot && line.state !== STATE.running,
     )
