@@ -18,7 +18,6 @@ import { INSTRUMENTS_MAX, SEQ_MAX, STORE_START_MS_MAX } from './limits.ts'
 import { activeAddon, systemAddon } from './native/addon.ts'
 import { AdminListener } from './ops/admin.ts'
 import { Incidents } from './ops/incidents.ts'
-import type { LettersCall } from './ops/letters-call.ts'
 import { createLog, type Log, type LogFormat } from './ops/log.ts'
 import { Profiler } from './ops/profiling/profiler.ts'
 import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
@@ -30,6 +29,7 @@ import { askStored, NOTHING_STORED, type StoredState } from './storage/postgres/
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { LettersDesk } from './threads/letters-desk.ts'
+import { lettersRoute } from './threads/letters-http.ts'
 import { makeLedger } from './threads/make-ledger.ts'
 import { journalOrigin, openShard, type ShardStart } from './threads/open-shard.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
@@ -275,8 +275,8 @@ export class Daemon {
     const profiler = new Profiler(targets)
     this.#profiler = profiler
     const { listen } = this.#config.admin
-    const letters = (call: LettersCall) => desk.call(call)
-    this.#admin = new AdminListener({ listen, profiler, letters, log: this.#log })
+    const routes = [lettersRoute((call) => desk.call(call))]
+    this.#admin = new AdminListener({ listen, profiler, routes, log: this.#log })
     this.#onListening('admin', `http://${await this.#admin.start()}`)
   }
 

@@ -6,9 +6,8 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { TickdError } from '../errors.ts'
 import { LETTERS_LISTED_MAX, LETTERS_PER_CALL_MAX } from '../limits.ts'
-import { LETTERS_PATH } from '../ops/admin-letters.ts'
-import { letterFilter, letterQuery } from '../ops/letter-filter.ts'
 import { type PurgeResult, purgeLetters } from '../validate/dead-letter-purge.ts'
+import { letterFilter, letterQuery } from '../validate/dead-letter-query.ts'
 import type { ReplayResult } from '../validate/dead-letter-replay.ts'
 import {
   type LetterList,
@@ -22,6 +21,7 @@ import { askAdmin, openBook, withLock } from './letters-access.ts'
 import { listText, purgeText, replayText, summaryText, wholeText } from './letters-text.ts'
 import { Progress } from './progress.ts'
 
+const LETTERS_PATH = '/v1/dlq'
 const DEFAULT_URL = 'http://127.0.0.1:8079'
 const LISTED = 100
 /** Letters of one call of a replay: short enough that progress is seen. */

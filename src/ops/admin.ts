@@ -3,7 +3,7 @@
 //
 //   GET  /debug/threads                                      which threads there are
 //   POST /debug/profile/{cpu,heap,trace}?thread=&seconds=&format=
-//   GET, POST, DELETE /v1/dlq…                               see admin-letters.ts
+//   and the paths of its routes: /v1/dlq… (threads/letters-http.ts)
 //
 // Not the listener of users: it is bound to loopback unless configured otherwise, has no accounts,
 // and refuses what a web page sends. Of profiles it writes nothing to disk.
@@ -14,8 +14,6 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { errorText, TickdError } from '../errors.ts'
 import { ADMIN_CONNECTIONS_MAX, PROFILE_SECONDS_MAX } from '../limits.ts'
-import { answerLetters, isLettersPath, LETTERS_PATH } from './admin-letters.ts'
-import type { LettersDo } from './letters-call.ts'
 import type { Log } from './log.ts'
 import { openLinkCount } from './profiling/inspector-link.ts'
 import { FORMAT_TYPES, formatOf, profileText } from './profiling/profile-text.ts'
@@ -28,10 +26,17 @@ const PROFILE_PATH = '/debug/profile/'
 /** Pages that we send draw and run their own inline script, and load nothing. */
 const CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
+/** What others answer here: a path and all below it. */
+export interface AdminRoute {
+  readonly path: string
+  /** Resolves to what is sent as JSON. Throws a Refusal or a TickdError. */
+  readonly answer: (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<object>
+}
+
 export interface AdminOptions {
   readonly listen: { readonly host: string; readonly port: number }
   readonly profiler: Profiler
-  readonly letters: LettersDo
+  readonly routes: readonly AdminRoute[]
   readonly log: Log
 }
 
@@ -97,17 +102,15 @@ export class AdminListener {
       demandMethod(request, response, 'GET')
       return sendJson(response, 200, this.#threads())
     }
-    if (isLettersPath(url.pathname)) {
-      return sendJson(
-        response,
-        200,
-        await answerLetters(request, response, url, this.#options.letters),
-      )
+    const route = this.#options.routes.find(({ path }) => isWithin(url.pathname, path))
+    if (route !== undefined) {
+      return sendJson(response, 200, await route.answer(request, response, url))
     }
     const kind = kindOf(url.pathname)
     if (kind === undefined) {
       const kinds = `${PROFILE_PATH}${PROFILE_KINDS.join('|')}`
-      const text = `${url.pathname}: there is /debug/threads, ${kinds} and ${LETTERS_PATH}`
+      const paths = [kinds, ...this.#options.routes.map(({ path }) => path)].join(' and ')
+      const text = `${url.pathname}: there is /debug/threads, ${paths}`
       throw new Refusal(404, 'not_found', text)
     }
     demandMethod(request, response, 'POST')
@@ -168,6 +171,10 @@ export class AdminListener {
     }
     return { request, format }
   }
+}
+
+function isWithin(path: string, route: string): boolean {
+  return path === route || path.startsWith(`${route}/`)
 }
 
 function kindOf(path: string): ProfileKind | undefined {

@@ -9,6 +9,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { TickdError } from '../errors.ts'
 import { DEAD_LETTER_REPEATS_MAX } from '../limits.ts'
+import { discardedCount } from './dead-letter-files.ts'
 import { letterFileName, letterFileNumber } from './dead-letter-format.ts'
 import { type Fate, letterDigest, type SettlementLog } from './dead-letter-log.ts'
 import {
@@ -18,7 +19,6 @@ import {
   lettersOf,
   matchesFilter,
 } from './dead-letter-reader.ts'
-import { discardedCount } from './dead-letters.ts'
 
 /** open: refused; doubt: driven again, and not known with what result; settled: has an outcome. */
 export const LETTER_STATES = ['open', 'doubt', 'settled'] as const

@@ -5,7 +5,7 @@
 //      u32    u32     u32  u32          i64 ns   u32         u16     u8      u8      u8
 // byte 33     34          35    36            38    40      48       52    56
 //      stage  name bytes  zero  detail bytes  zero  origin  ordinal  zero  payload …
-//      u8     u8          u8    u16           u16   u64     u32      u32   zeroes to a multiple of 8
+//      u8     u8          u8    u16           u16   u64     u32      u32   zeroes to 8 bytes
 //
 //   payload: source name | detail | the 64-byte tick, with RECORD | the message
 //

@@ -28,10 +28,13 @@ import path from 'node:path'
 import { crc32 } from 'node:zlib'
 import { errorText, TickdError } from '../errors.ts'
 import { MIB } from '../limits.ts'
+import { syncDirectory } from './dead-letter-files.ts'
 import type { DeadLetter } from './dead-letter-reader.ts'
 
-/** recovered: stored now; ignored: understood, and rightly no record; quarantined: a rule refuses
- * its records, which are letters of their own now. */
+/**
+ * recovered: stored now; ignored: understood, and rightly no record; quarantined: a rule refuses
+ * its records, which are letters of their own now.
+ */
 export const OUTCOMES = ['recovered', 'duplicate', 'ignored', 'quarantined', 'purged'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
@@ -185,8 +188,8 @@ export class SettlementLog {
   }
 
   #ioError(error: unknown): TickdError {
-    const text = `${this.#path} cannot be written (${errorText(error)}); nothing more is driven again`
-    return new TickdError('IO', text, { cause: error })
+    const text = `${this.#path} cannot be written (${errorText(error)})`
+    return new TickdError('IO', `${text}; nothing more is driven again`, { cause: error })
   }
 }
 
@@ -221,13 +224,4 @@ function writeAll(fd: number, text: string): number {
   let written = 0
   while (written < bytes.length) written += writeSync(fd, bytes, written)
   return written
-}
-
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }

@@ -25,7 +25,7 @@ export class RecordCounts {
     if (count !== undefined) count.found++
   }
 
-  /** Those of the packed ticks that were not found. Each found one answers for one of its equals. */
+  /** Those of the packed ticks that were not found. A found one answers for one of its equals. */
   missing(ticks: Uint8Array): Uint8Array {
     const left: Uint8Array[] = []
     for (let at = 0; at < ticks.length; at += TICK_BYTES) {

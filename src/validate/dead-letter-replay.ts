@@ -256,7 +256,7 @@ export class LetterReplay {
       else lines.push(notTaken(doubt))
     }
     // The torn ones keep the `try` of then, and the found ones their doubt until these are whole:
-    // were we to end here, the next look at the journal counts the same letters from the same place.
+    // were we to end here, the next look at the journal counts the same letters from there.
     const taken = torn.length === 0 ? [] : await lanes.drive(torn)
     for (const { accepted } of taken) this.#result.records += accepted
     for (const doubt of [...found, ...torn]) lines.push(this.#done(doubt, 'recovered'))

@@ -5,31 +5,9 @@
 // came since. Who must not lose any calls `flush` and looks at its answer. Never throws: a disk
 // that refuses them is counted (write_failures) and said once an outage.
 //
-// Bounded: files of an eighth of `bytes_max`; the oldest is removed, and its letters are counted as
-// discarded (here, and in the file `discarded`, which outlives the daemon), before the whole would
-// exceed it. One store writes a directory: shard-<n> is decode's, store-<n> the database writer's.
-//
-// Invariants: the files hold whole entries only, but for a torn one at the end of the last file
-// after a crash, which is cut off before more is written; a file is never changed otherwise. Others
-// may remove any file but the last.
+// Bounded: files of an eighth of `bytes_max`, the oldest of which goes. One store writes a directory:
+// shard-<n> is decode's, store-<n> the database writer's.
 
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { errorText } from '../errors.ts'
 import { DEAD_LETTER_BUFFER_BYTES, DEAD_LETTER_FILE_BYTES_MAX } from '../limits.ts'
@@ -41,6 +19,7 @@ import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
 import { writeSplit } from '../tick/fixed-point.ts'
 import { TICK_BYTES, TICK_WORDS, WORD } from '../tick/layout.ts'
+import { LetterFiles } from './dead-letter-files.ts'
 import {
   LETTER_ALIGN_BYTES,
   LETTER_FLAG,
@@ -50,16 +29,12 @@ import {
   LETTER_STAGES,
   type LetterStage,
   letterCrc,
-  letterFileName,
-  letterFileNumber,
   letterSize,
-  letterSizeAt,
 } from './dead-letter-format.ts'
 
 const FILES_PER_BUDGET = 8
 /** A detail is a sentence, not a page. */
 const DETAIL_BYTES_MAX = 1024
-const DISCARDED_FILE = 'discarded'
 /** 48 bits: as many as a sequence has. */
 const ORIGIN_BYTES = 6
 const NOTHING = new Uint8Array(0)
@@ -73,13 +48,6 @@ export interface DeadLetterStoreOptions {
   readonly sources: readonly string[]
   readonly counters: CounterSet<CounterName<'dead_letters'>>
   readonly log: Log
-}
-
-interface LetterFile {
-  readonly number: number
-  size: number
-  /** Unknown (-1) of a file that an earlier process wrote. */
-  letterCount: number
 }
 
 /** What an entry says beside its bytes. */
@@ -98,17 +66,11 @@ export class DeadLetterStore {
   readonly #options: DeadLetterStoreOptions
   readonly #names: readonly Uint8Array[]
   readonly #fileBytesMax: number
+  readonly #files: LetterFiles
   readonly #buffer: Buffer
   readonly #words: Int32Array
   #bufferedBytes = 0
   #bufferedCount = 0
-  /** Oldest first; the last one is written. Undefined until the first write. */
-  #files: LetterFile[] | undefined
-  #fd: number | undefined
-  /** Written since the last fsync. */
-  #isDirty = false
-  /** A file was made since the directory was synced. */
-  #hasNewFile = false
   #failing = false
 
   constructor(options: DeadLetterStoreOptions) {
@@ -118,6 +80,12 @@ export class DeadLetterStore {
       Math.floor(options.config.bytes_max / FILES_PER_BUDGET),
       DEAD_LETTER_FILE_BYTES_MAX,
     )
+    this.#files = new LetterFiles({
+      directory: options.directory,
+      fileBytesMax: this.#fileBytesMax,
+      bytesMax: options.config.bytes_max,
+      onDiscard: (letterCount) => options.counters.add('letters_discarded', letterCount),
+    })
     const wanted = letterSize(options.config.letter_bytes_max + TICK_BYTES + DETAIL_BYTES_MAX + 256)
     const largest = Math.min(wanted, this.#fileBytesMax)
     const size = Math.max(Math.min(DEAD_LETTER_BUFFER_BYTES, this.#fileBytesMax), largest) & -8
@@ -178,7 +146,7 @@ export class DeadLetterStore {
 
   close(): void {
     this.flush()
-    this.#closeFile()
+    this.#files.close()
   }
 
   #addTick(
@@ -252,7 +220,7 @@ export class DeadLetterStore {
     const { counters } = this.#options
     let isWritten = true
     try {
-      this.#write()
+      this.#files.write(this.#buffer.subarray(0, this.#bufferedBytes), this.#bufferedCount)
       counters.add('letters', this.#bufferedCount)
       counters.add('bytes', this.#bufferedBytes)
       this.#failing = false
@@ -260,7 +228,6 @@ export class DeadLetterStore {
       isWritten = false
       counters.add('write_failures', this.#bufferedCount)
       this.#complain(error, 'dead letters cannot be written and are lost, but counted')
-      this.#giveUp()
     }
     this.#bufferedBytes = 0
     this.#bufferedCount = 0
@@ -274,14 +241,9 @@ export class DeadLetterStore {
     this.#failing = true
   }
 
-  /** False when the disk does not say that it holds what was written: a power cut may lose it. */
   #sync(): boolean {
-    if (!this.#isDirty || this.#fd === undefined) return true
-    this.#isDirty = false
     try {
-      fdatasyncSync(this.#fd)
-      if (this.#hasNewFile) syncDirectory(this.#options.directory)
-      this.#hasNewFile = false
+      this.#files.sync()
       return true
     } catch (error) {
       this.#options.counters.add('sync_failures')
@@ -289,129 +251,4 @@ export class DeadLetterStore {
       return false
     }
   }
-
-  #write(): void {
-    const files = this.#open()
-    let file = files.at(-1)
-    if (file === undefined || file.size + this.#bufferedBytes > this.#fileBytesMax) {
-      this.#sync()
-      this.#closeFile()
-      file = { number: (file?.number ?? 0) + 1, size: 0, letterCount: 0 }
-      files.push(file)
-    }
-    this.#discardOldest(files)
-    this.#fd ??= this.#openFile(file)
-    this.#isDirty = true
-    let written = 0
-    while (written < this.#bufferedBytes) {
-      written += writeSync(this.#fd, this.#buffer, written, this.#bufferedBytes - written)
-    }
-    file.size += written
-    if (file.letterCount >= 0) file.letterCount += this.#bufferedCount
-  }
-
-  #openFile(file: LetterFile): number {
-    this.#hasNewFile ||= file.size === 0
-    return openSync(this.#path(file.number), 'a', 0o640)
-  }
-
-  /** The files of the directory; a torn entry at the end of the last one is cut off. */
-  #open(): LetterFile[] {
-    if (this.#files !== undefined) return this.#files
-    const { directory } = this.#options
-    mkdirSync(directory, { recursive: true, mode: 0o750 })
-    const files = readdirSync(directory)
-      .map(letterFileNumber)
-      .filter((number) => number > 0)
-      .sort((a, b) => a - b)
-      .map((number) => ({ number, size: statSync(this.#path(number)).size, letterCount: -1 }))
-    const last = files.at(-1)
-    if (last !== undefined) {
-      const { size, letterCount } = scan(readFileSync(this.#path(last.number)))
-      if (size < last.size) truncateSync(this.#path(last.number), size)
-      last.size = size
-      last.letterCount = letterCount
-    }
-    this.#files = files
-    return files
-  }
-
-  /** Removes the oldest files until what is gathered fits in the budget. */
-  #discardOldest(files: LetterFile[]): void {
-    let total = this.#bufferedBytes
-    for (const { size } of files) total += size
-    while (total > this.#options.config.bytes_max && files.length > 1) {
-      const oldest = files.shift() as LetterFile
-      total -= oldest.size
-      this.#discard(oldest)
-    }
-  }
-
-  #discard({ number, letterCount }: LetterFile): void {
-    const { counters, directory } = this.#options
-    const file = this.#path(number)
-    // Purged by hand meanwhile: not ours to count.
-    if (!existsSync(file)) return
-    const count = letterCount >= 0 ? letterCount : scan(readFileSync(file)).letterCount
-    rmSync(file, { force: true })
-    counters.add('letters_discarded', count)
-    writeFileSync(path.join(directory, DISCARDED_FILE), `${discardedCount(directory) + count}\n`)
-  }
-
-  /** After a failed write: no half entry stays, and the directory is looked at anew. */
-  #giveUp(): void {
-    const file = this.#files?.at(-1)
-    if (this.#fd !== undefined && file !== undefined) {
-      try {
-        ftruncateSync(this.#fd, file.size)
-      } catch {
-        // Then the next #open() cuts it.
-      }
-    }
-    this.#closeFile()
-    this.#files = undefined
-  }
-
-  #closeFile(): void {
-    const fd = this.#fd
-    this.#fd = undefined
-    if (fd === undefined) return
-    try {
-      closeSync(fd)
-    } catch {
-      // The descriptor is gone either way.
-    }
-  }
-
-  #path(number: number): string {
-    return path.join(this.#options.directory, letterFileName(number))
-  }
-}
-
-/** Letters of a directory that were discarded to stay within the budget, ever. */
-export function discardedCount(directory: string): number {
-  const file = path.join(directory, DISCARDED_FILE)
-  if (!existsSync(file)) return 0
-  return Number.parseInt(readFileSync(file, 'utf8'), 10) || 0
-}
-
-/** A new file is there after a power cut once its directory is on the disk. */
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-/** Whole entries from the start of a file: their bytes and count. */
-function scan(bytes: Uint8Array): { size: number; letterCount: number } {
-  let size = 0
-  let letterCount = 0
-  for (let next = letterSizeAt(bytes, 0); next > 0; next = letterSizeAt(bytes, size)) {
-    size += next
-    letterCount++
-  }
-  return { size, letterCount }
 }

@@ -1,5 +1,5 @@
-// A record that the database refuses is a dead letter, and stored once its cause is mended: although
-// decode remembers its trade id, as one that was accepted.
+// A record that the database refuses is a dead letter, and stored once its cause is mended,
+// although decode remembers its trade id as one that was accepted.
 
 import t from 'tap'
 import { DaemonProcess } from '../support/daemon.ts'

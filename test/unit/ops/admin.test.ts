@@ -3,10 +3,11 @@
 import { request as httpRequest } from 'node:http'
 import t from 'tap'
 import { AdminListener } from '../../../src/ops/admin.ts'
-import type { LettersCall } from '../../../src/ops/letters-call.ts'
 import { silentLog } from '../../../src/ops/log.ts'
 import { openLinkCount } from '../../../src/ops/profiling/inspector-link.ts'
 import { Profiler } from '../../../src/ops/profiling/profiler.ts'
+import type { LettersCall } from '../../../src/threads/letters-call.ts'
+import { lettersRoute } from '../../../src/threads/letters-http.ts'
 
 const threads = [{ name: 'hot', roles: ['decode-0'], waits: 'blocking' as const }]
 /** What was asked of the dead letters last. */
@@ -15,10 +16,11 @@ const letters = async (call: LettersCall): Promise<object | undefined> => {
   asked = call
   return call.op === 'show' ? undefined : { op: call.op }
 }
+const routes = [lettersRoute(letters)]
 const admin = new AdminListener({
   listen: { host: '127.0.0.1', port: 0 },
   profiler: new Profiler(threads),
-  letters,
+  routes,
   log: silentLog,
 })
 const base = `http://${await admin.start()}`
@@ -120,7 +122,7 @@ t.test('a listener that stops gives its profiles up', async (t) => {
   const other = new AdminListener({
     listen: { host: '127.0.0.1', port: 0 },
     profiler: new Profiler([]),
-    letters,
+    routes,
     log: silentLog,
   })
   const address = await other.start()
@@ -138,7 +140,7 @@ t.test('an address that cannot be bound is named with its option', async (t) => 
   const other = new AdminListener({
     listen: { host: '127.0.0.1', port: Number(new URL(base).port) },
     profiler: new Profiler([]),
-    letters,
+    routes,
     log: silentLog,
   })
   await t.rejects(other.start(), { code: 'ADDRESS_IN_USE', message: /^admin\.listen: 127/ })

@@ -193,6 +193,21 @@ t.test('a store goes on in the last file of its predecessor, and cuts what was t
   t.same(files(), [letterFileName(1)])
 })
 
+t.test('a store that goes on in a damaged file cuts nothing but its torn end', async (t) => {
+  const { open, add, read, directory } = createRig(t)
+  const first = open()
+  for (const word of ['one', 'two', 'three', 'torn']) add(first, word)
+  first.close()
+  const file = path.join(directory, letterFileName(1))
+  const bytes = readFileSync(file)
+  bytes[sizeOf(3) + LETTER_HEADER_BYTES] = 0
+  writeFileSync(file, bytes.subarray(0, -1))
+  const second = open()
+  add(second, 'four')
+  second.close()
+  t.same(read().map(text), ['one', 'three', 'four'])
+})
+
 t.test('the reader goes on behind damage', async (t) => {
   const { open, add, read, directory } = createRig(t)
   const store = open()

@@ -6,35 +6,31 @@
 //   POST   /v1/dlq/replay?<filter>&limit=&dry_run=true&even_doubtful=true
 //   DELETE /v1/dlq?<filter>&confirm=yes     gives them up
 //
-// <filter>: see letter-filter.ts.
+// <filter>: see validate/dead-letter-query.ts.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LETTERS_LISTED_MAX, LETTERS_PER_CALL_MAX } from '../limits.ts'
-import { FILTER_PARAMETERS, letterFilter } from './letter-filter.ts'
+import type { AdminRoute } from '../ops/admin.ts'
+import { demandKnown, demandMethod, Refusal } from '../ops/refusal.ts'
+import { FILTER_PARAMETERS, letterFilter } from '../validate/dead-letter-query.ts'
 import type { LettersCall, LettersDo } from './letters-call.ts'
-import { demandKnown, demandMethod, Refusal } from './refusal.ts'
 
-export const LETTERS_PATH = '/v1/dlq'
+const LETTERS_PATH = '/v1/dlq'
 const REPLAY_PATH = `${LETTERS_PATH}/replay`
 const LISTED = 100
 const REPLAYED = 10_000
 
-export function isLettersPath(path: string): boolean {
-  return path === LETTERS_PATH || path.startsWith(`${LETTERS_PATH}/`)
-}
-
-/** Throws a Refusal or a TickdError. */
-export async function answerLetters(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { pathname, searchParams }: URL,
-  letters: LettersDo,
-): Promise<object> {
-  const call = callOf(request, response, pathname, searchParams)
-  const value = await letters(call)
-  if (value !== undefined) return value
-  const text = 'there is no such letter; it was purged, or discarded to stay within the budget'
-  throw new Refusal(404, 'unknown_letter', text)
+/** The admin listener's part for dead letters. */
+export function lettersRoute(letters: LettersDo): AdminRoute {
+  return {
+    path: LETTERS_PATH,
+    answer: async (request, response, { pathname, searchParams }) => {
+      const value = await letters(callOf(request, response, pathname, searchParams))
+      if (value !== undefined) return value
+      const text = 'there is no such letter; it was purged, or discarded to stay within the budget'
+      throw new Refusal(404, 'unknown_letter', text)
+    },
+  }
 }
 
 function callOf(

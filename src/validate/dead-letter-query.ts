@@ -4,9 +4,9 @@
 
 import { TickdError } from '../errors.ts'
 import { DEAD_LETTER_REASONS } from '../ledger/reasons.ts'
-import { type BookFilter, LETTER_STATES, type LetterState } from '../validate/dead-letter-book.ts'
-import { LETTER_STAGES, type LetterStage } from '../validate/dead-letter-format.ts'
-import type { DeadLetter } from '../validate/dead-letter-reader.ts'
+import { type BookFilter, LETTER_STATES, type LetterState } from './dead-letter-book.ts'
+import { LETTER_STAGES, type LetterStage } from './dead-letter-format.ts'
+import type { DeadLetter } from './dead-letter-reader.ts'
 
 export const FILTER_PARAMETERS = [
   'source',
