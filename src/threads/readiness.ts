@@ -70,7 +70,9 @@ function postgresDependency(shared: Shared, shard: number, durable: number): Dep
   if (stored === SEQ_MAX) return { ready: true, detail: 'off' }
   const connected = shared.counters('postgres', String(shard)).get('connected') === 1
   const dependency = connection(shared, `postgres-${shard}`, connected)
-  return { ...dependency, lag: Math.max(0, durable - stored) }
+  // Until it has told its position, that is 0, and a journal may begin far beyond.
+  const from = Math.max(stored, shared.position(shard, POSITION.oldest).load())
+  return { ...dependency, lag: Math.max(0, durable - from) }
 }
 
 /** Usable = connected, and its breaker lets work through. */

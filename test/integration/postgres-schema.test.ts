@@ -40,14 +40,15 @@ for (const { name, binaries, skip } of servers) {
         applied.flat().filter((step) => step === 'tables'),
         ['tables'],
       )
-      t.equal(applied.flat().length, 3, 'the tables, what is refused, and the views')
+      t.equal(applied.flat().length, new Set(applied.flat()).size, 'no step is made twice')
+      t.ok(applied.flat().some((step) => step.startsWith('views ')))
       t.same(await migrate((connections[0] as { client: Client }).client, 'tickd'), [])
       for (const connection of connections) connection.close()
     })
 
     t.test('two schemas live beside each other', async (t) => {
       const { client, close } = await open(postgres.url)
-      t.equal((await migrate(client, 'other')).length, 3)
+      t.equal((await migrate(client, 'other'))[0], 'tables')
       await client.query('DROP SCHEMA other CASCADE')
       close()
     })
