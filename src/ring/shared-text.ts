@@ -10,14 +10,14 @@
 import { assert } from '../errors.ts'
 
 const SLOT_WORDS = 64
-const HEAD_WORDS = 2
-const TEXT_BYTES_MAX = (SLOT_WORDS - HEAD_WORDS) * 4
+const WORD = Object.freeze({ version: 0, size: 1, text: 2 })
+const TEXT_BYTES_MAX = (SLOT_WORDS - WORD.text) * 4
 const READ_ATTEMPTS_MAX = 1000
 
 export class SharedText {
   readonly #words: Int32Array
   readonly #at: number
-  readonly #scratch = new Int32Array(SLOT_WORDS - HEAD_WORDS)
+  readonly #scratch = new Int32Array(SLOT_WORDS - WORD.text)
   readonly #bytes = new Uint8Array(this.#scratch.buffer)
 
   /** `memory` holds several; `slot` is this one's. */
@@ -36,17 +36,17 @@ export class SharedText {
     const { written } = new TextEncoder().encodeInto(text, this.#bytes)
     const words = this.#words
     // Our own last value: we are the only writer. An odd one was left by one that died here.
-    const even = (Atomics.load(words, this.#at) | 1) - 1
+    const even = (Atomics.load(words, this.#at + WORD.version) | 1) - 1
     // Before the first word changes: pairs with both loads of the version in read().
-    Atomics.store(words, this.#at, even + 1)
+    Atomics.store(words, this.#at + WORD.version, even + 1)
     // Between the two stores of the version; a reader that sees them mixed looks again.
-    Atomics.store(words, this.#at + 1, written)
+    Atomics.store(words, this.#at + WORD.size, written)
     for (let i = 0; i < this.#scratch.length; i++) {
       // As above.
-      Atomics.store(words, this.#at + HEAD_WORDS + i, this.#scratch[i] as number)
+      Atomics.store(words, this.#at + WORD.text + i, this.#scratch[i] as number)
     }
     // After the last word: pairs with the first load in read().
-    Atomics.store(words, this.#at, (even + 2) | 0)
+    Atomics.store(words, this.#at + WORD.version, (even + 2) | 0)
   }
 
   /** The text as last written; '' = none yet. */
@@ -54,16 +54,16 @@ export class SharedText {
     const words = this.#words
     for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
       // Pairs with the last store in write(): even = what follows belongs together, unless …
-      const before = Atomics.load(words, this.#at)
+      const before = Atomics.load(words, this.#at + WORD.version)
       if ((before & 1) !== 0) continue
       // Between the two loads of the version; stale = the text before this one.
-      const size = Atomics.load(words, this.#at + 1)
+      const size = Atomics.load(words, this.#at + WORD.size)
       for (let i = 0; i < this.#scratch.length; i++) {
         // As above.
-        this.#scratch[i] = Atomics.load(words, this.#at + HEAD_WORDS + i)
+        this.#scratch[i] = Atomics.load(words, this.#at + WORD.text + i)
       }
       // … a write began meanwhile: pairs with the first store in write().
-      if (Atomics.load(words, this.#at) !== before) continue
+      if (Atomics.load(words, this.#at + WORD.version) !== before) continue
       return new TextDecoder().decode(this.#bytes.subarray(0, Math.min(size, TEXT_BYTES_MAX)))
     }
     return ''

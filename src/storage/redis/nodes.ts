@@ -114,9 +114,11 @@ export class RedisNodes {
     try {
       if (target.kind === 'cluster') return await this.#refresh()
       if (target.kind === 'sentinel') {
-        const master = addressText(await findMaster(target, timeoutMs))
-        if (this.#master === undefined || master !== addressText(this.#master)) {
-          throw new Error(`the master is now ${master}`)
+        // Sentinels that are all away say nothing against a master that answers.
+        const limitMs = timeoutMs / (target.seeds.length + 1)
+        const master = await findMaster(target, limitMs).catch(() => this.#master)
+        if (master !== undefined && addressText(master) !== addressText(this.#master ?? master)) {
+          throw new Error(`the master is now ${addressText(master)}`)
         }
       }
       await this.#nodes.get(ONLY)?.redis.ping()
