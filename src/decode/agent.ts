@@ -42,33 +42,6 @@ export interface DecodeInput {
   readonly feedback: FeedbackSender
 }
 
-/** What the agent needs of the validate stage. */
-export interface TickValidator {
-  readonly duplicateCount: number
-  readonly quarantinedCount: number
-  readonly quarantined: Float64Array
-  onQuarantine: ((reason: number, batch: TickBatch, index: number) => void) | undefined
-  validate(batch: TickBatch, admitsRepeats: boolean): void
-}
-
-/** What the agent needs of the dead letters. */
-export interface DeadLetterBox {
-  readonly bufferedCount: number
-  addMessage(reason: number, meta: FrameMeta, bytes: Uint8Array, start: number, end: number): void
-  addRecord(
-    reason: number,
-    format: number,
-    batch: TickBatch,
-    index: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    ordinal: number,
-  ): void
-  flush(): boolean
-  close(): void
-}
-
 export interface DecodeAgentOptions {
   readonly shard: number
   readonly inputs: readonly DecodeInput[]
