@@ -43,10 +43,13 @@ export class TickRingProducer extends TickRing {
   readonly #cursors: readonly number[]
   readonly #bells: readonly Doorbell[]
 
-  /** `gatingSlots`: cursor slots in use; `bells`: the threads of all consumers. */
+  /**
+   * `nearSeq`: any sequence within 2^31 of the next record; `gatingSlots`: cursor slots in use;
+   * `bells`: the threads of all consumers.
+   */
   constructor(
     memory: SharedArrayBuffer,
-    firstSeq: number,
+    nearSeq: number,
     gatingSlots: readonly number[],
     bells: readonly Doorbell[] = [],
   ) {
@@ -57,8 +60,8 @@ export class TickRingProducer extends TickRing {
     // A predecessor that ended between claim and publication has spoilt the slots it claimed: the
     // claim stands, and is never moved back.
     this.#claimed = Atomics.load(this.words, TICK_RING_WORD.claimed)
-    // A restarted producer goes on where its predecessor published, within 2^32 of firstSeq.
-    this.seq = firstSeq + ((this.#position - ((firstSeq % 2 ** 32) | 0)) >>> 0)
+    // A restarted producer goes on where its predecessor published.
+    this.seq = seqOf(this.#position, nearSeq)
     this.#limitSeen = this.#slowest()
   }
 
@@ -133,13 +136,13 @@ export class TickRingConsumer extends TickRing {
   readonly #cursor: number
   readonly #bell: Doorbell | undefined
 
-  /** `firstSeq`: any sequence at or below the next record and within 2^31 of it. */
-  constructor(memory: SharedArrayBuffer, slot: number, firstSeq: number, producerBell?: Doorbell) {
+  /** `nearSeq`: any sequence within 2^31 of the next record. */
+  constructor(memory: SharedArrayBuffer, slot: number, nearSeq: number, producerBell?: Doorbell) {
     super(memory)
     this.#cursor = cursorWord(slot)
     // Our own last value: a restarted consumer goes on where it stopped.
     this.#position = Atomics.load(this.words, this.#cursor)
-    this.seq = firstSeq + ((this.#position - ((firstSeq % 2 ** 32) | 0)) >>> 0)
+    this.seq = seqOf(this.#position, nearSeq)
     this.#bell = producerBell
   }
 
@@ -190,11 +193,11 @@ export class TickRingLapper extends TickRing {
   #position: number
   readonly #fence = new Int32Array(new SharedArrayBuffer(4))
 
-  /** Starts at the next record to be published. `firstSeq` as for TickRingConsumer. */
-  constructor(memory: SharedArrayBuffer, firstSeq: number) {
+  /** Starts at the next record to be published. `nearSeq` as for TickRingConsumer. */
+  constructor(memory: SharedArrayBuffer, nearSeq: number) {
     super(memory)
     this.#position = this.published()
-    this.seq = firstSeq + ((this.#position - ((firstSeq % 2 ** 32) | 0)) >>> 0)
+    this.seq = seqOf(this.#position, nearSeq)
   }
 
   /** Records published and not yet read (more than the capacity means overrun). */
@@ -259,11 +262,11 @@ export class TickRingObserver extends TickRing {
   #seq: number
   #position: number
 
-  /** `firstSeq` as for TickRingConsumer; then ask at least every 2^31 records. */
-  constructor(memory: SharedArrayBuffer, firstSeq: number) {
+  /** `nearSeq` as for TickRingConsumer; then ask at least every 2^31 records. */
+  constructor(memory: SharedArrayBuffer, nearSeq: number) {
     super(memory)
-    this.#seq = firstSeq
-    this.#position = (firstSeq % 2 ** 32) | 0
+    this.#position = this.published()
+    this.#seq = seqOf(this.#position, nearSeq)
   }
 
   /** Sequence of the next record to be published. */
@@ -273,4 +276,9 @@ export class TickRingObserver extends TickRing {
     this.#position = position
     return this.#seq
   }
+}
+
+/** The sequence whose low 32 bits are `position`, of those the one nearest to `nearSeq`. */
+function seqOf(position: number, nearSeq: number): number {
+  return nearSeq + ((position - ((nearSeq % 2 ** 32) | 0)) | 0)
 }

@@ -163,7 +163,8 @@ export class AgentFactory {
 
   #journal(shard: number, log: Log): Agent {
     const { runtime, shared, clock } = this.options
-    const { ticks, marks, firstSeq, epoch, identity } = shared.shard(shard)
+    const { ticks, marks, epoch, identity } = shared.shard(shard)
+    const near = shared.nearSeq(shard)
     const postgres = shared.position(shard, POSITION.postgres)
     return new JournalAgent({
       shard,
@@ -171,7 +172,7 @@ export class AgentFactory {
       epoch,
       identity,
       settings: runtime.config.journal,
-      ring: new TickRingConsumer(ticks, GATING_SLOT.journal, firstSeq, this.bell('decode', shard)),
+      ring: new TickRingConsumer(ticks, GATING_SLOT.journal, near, this.bell('decode', shard)),
       marks: new TickRingConsumer(marks, GATING_SLOT.journal, 0, this.bell('decode', shard)),
       positions: {
         written: shared.position(shard, POSITION.written),
@@ -200,12 +201,12 @@ export class AgentFactory {
         if (shared.notice.take()) redis?.ring()
       },
       counters: shared.counters('aggregate'),
-      rings: this.shards().map(({ ticks, firstSeq }, shard) => ({
+      rings: this.shards().map(({ ticks }, shard) => ({
         shard,
         consumer: new TickRingConsumer(
           ticks,
           GATING_SLOT.aggregate,
-          firstSeq,
+          shared.nearSeq(shard),
           this.bell('decode', shard),
         ),
         tail: () => latestTail(this, shard, log),

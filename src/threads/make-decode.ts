@@ -43,7 +43,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     }),
     ticks: new TickRingProducer(
       memory.ticks,
-      memory.firstSeq,
+      shared.nearSeq(shard),
       Object.values(GATING_SLOT),
       factory.bells([
         ['journal', shard],

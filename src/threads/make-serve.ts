@@ -24,9 +24,9 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
       listen: { ...serve.listen, port: factory.portOf('http', serve.listen.port) },
     },
     epoch: shards[0]?.epoch ?? 0,
-    rings: shards.map(({ ticks, firstSeq }, shard) => ({
+    rings: shards.map(({ ticks }, shard) => ({
       shard,
-      lapper: new TickRingLapper(ticks, firstSeq),
+      lapper: new TickRingLapper(ticks, shared.nearSeq(shard)),
     })),
     instruments: shared.instruments,
     latest: shared.latest,

@@ -190,6 +190,14 @@ export class Shared {
     return new SharedSeq(this.shard(shard).positions, slot)
   }
 
+  /**
+   * A sequence within a ring's length of every end of the shard's tick ring, however long the
+   * daemon has run: what is durable has been published, and is not yet overwritten.
+   */
+  nearSeq(shard: number): number {
+    return this.position(shard, POSITION.durable).load()
+  }
+
   /** The same object at each call: a thread that rings itself must be known to it. */
   bell(thread: ThreadPlan): Doorbell {
     const known = this.#bells.get(thread.bell)

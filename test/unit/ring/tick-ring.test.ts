@@ -2,7 +2,12 @@
 
 import t, { type Test } from 'tap'
 import { TICK_RING_CONSUMERS_MAX } from '../../../src/limits.ts'
-import { TickRingConsumer, TickRingLapper, TickRingProducer } from '../../../src/ring/tick-ring.ts'
+import {
+  TickRingConsumer,
+  TickRingLapper,
+  TickRingObserver,
+  TickRingProducer,
+} from '../../../src/ring/tick-ring.ts'
 import {
   createTickRing,
   cursorWord,
@@ -266,3 +271,21 @@ t.test('a read that is overrun while it copies gives only what is whole', async 
     t.equal(lapper.lag(), 0)
   }
 })
+
+t.test(
+  'ends made anew find their sequence by any that is near, whatever came before',
+  async (t) => {
+    for (const firstSeq of [...FIRST_SEQS, 2 ** 34 + 11]) {
+      const memory = createTickRing(CAPACITY, firstSeq)
+      const producer = new TickRingProducer(memory, firstSeq, [0])
+      publish(producer, 10)
+      new TickRingConsumer(memory, 0, firstSeq).advance(4)
+      for (const nearSeq of [firstSeq, firstSeq + 4, firstSeq + 10, firstSeq + CAPACITY]) {
+        t.equal(new TickRingProducer(memory, nearSeq, [0]).seq, firstSeq + 10)
+        t.equal(new TickRingConsumer(memory, 0, nearSeq).seq, firstSeq + 4)
+        t.equal(new TickRingLapper(memory, nearSeq).seq, firstSeq + 10)
+        t.equal(new TickRingObserver(memory, nearSeq).publishedSeq(), firstSeq + 10)
+      }
+    }
+  },
+)
