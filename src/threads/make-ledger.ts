@@ -94,7 +94,11 @@ function stores(
     if (storedSeq !== undefined) {
       states[`postgres-${shard}`] = {
         position: storedSeq,
-        lag: Math.max(0, durableSeq - storedSeq),
+        // Until it has told its position, that is 0, and a journal may begin far beyond.
+        lag: Math.max(
+          0,
+          durableSeq - Math.max(storedSeq, shared.position(shard, POSITION.oldest).load()),
+        ),
         connected: postgres.get('connected') === 1,
         rows: postgres.get('records'),
         refused: postgres.get('records_refused'),
