@@ -32,6 +32,7 @@ import type { Agent } from '../threads/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
 import { add, addAll, COUNTER, COUNTER_COUNT, copy, sum } from './counting.ts'
 import { type Decoder, DecodeTally } from './decoder.ts'
+import type { DeadLetterBox, TickValidator } from './judges.ts'
 import { BATCH, type PushedBatches } from './pushed-batches.ts'
 
 export type DecodeCounters = CounterSet<CounterName<'decode'>>

@@ -118,6 +118,21 @@ t.test(
   },
 )
 
+t.test('a page that begins behind the first of two still knows the second', async (t) => {
+  const rig = new LetterRig(t, MIB)
+  const store = rig.store()
+  for (let i = 0; i < 3; i++) rig.add(store, 'x'.repeat(40 * KIB), { origin: i })
+  rig.add(store, 'twice', { origin: 7 })
+  store.flush()
+  rig.add(store, 'y'.repeat(40 * KIB), { origin: 8 })
+  rig.add(store, 'twice', { origin: 7 })
+  rig.add(store, 'last', { origin: 9 })
+  store.close()
+  const behind = [...rig.book().entries({})].find(({ letter }) => letter.origin === 8)?.letter.id
+  t.equal(behind, 'shard-0.2.0', 'in the next file')
+  t.same(texts(rig.book(), { after: behind ?? '' }), ['last'])
+})
+
 t.test('a letter is found by its id, and nothing else is', async (t) => {
   const rig = new LetterRig(t)
   rig.write('one', 'two')
