@@ -5,8 +5,8 @@
 // came since. Who must not lose any calls `flush` and looks at its answer. Never throws: a disk
 // that refuses them is counted (write_failures) and said once an outage.
 //
-// Bounded: files of an eighth of `bytes_max`, the oldest of which goes. One store writes a directory:
-// shard-<n> is decode's, store-<n> the database writer's.
+// Bounded: files of an eighth of `bytes_max`, the oldest of which goes. One store writes a
+// directory: shard-<n> is decode's, store-<n> the database writer's.
 
 import type { Config } from '../config/schema.ts'
 import { errorText } from '../errors.ts'
