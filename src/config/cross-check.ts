@@ -38,6 +38,7 @@ function sourceProblems(config: Config): Problem[] {
       const text = `${source.backoff_min_ms} is more than backoff_max_ms, ${source.backoff_max_ms}`
       problems.push({ path: ['sources', index, 'backoff_min_ms'], text })
     }
+    if (source.type === 'binance') problems.push(...streamProblems(source.streams, index))
   }
   const https = sources.flatMap((source, index) => (source.type === 'http' ? [index] : []))
   for (const index of https.slice(1)) {
@@ -45,6 +46,13 @@ function sourceProblems(config: Config): Problem[] {
     problems.push({ path: ['sources', index, 'type'], text })
   }
   return problems
+}
+
+/** Both number the same trades, each in its own way: the memory of ids would mix them up. */
+function streamProblems(streams: readonly string[], index: number): Problem[] {
+  if (!streams.includes('trade') || !streams.includes('aggTrade')) return []
+  const text = 'trade and aggTrade are the same trades twice, with ids of their own; choose one'
+  return [{ path: ['sources', index, 'streams'], text }]
 }
 
 interface Listener {

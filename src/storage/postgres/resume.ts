@@ -62,8 +62,8 @@ export function resume(found: StoredPosition | undefined, options: ResumeOptions
   throw new TickdError(
     'POSTGRES_CONFLICT',
     `shard ${shard}: the database holds records up to ${seq - 1}, ${why}: it is not the journal ` +
-      'these were stored from; bring that one back, or set postgres.schema to another name; ' +
-      'where it was rolled back, a restart begins a new journal beyond these records',
+      'these were stored from; bring that one back, or set postgres.schema to another name, or ' +
+      'move the shard’s journal away, so that a new one begins beyond these records',
   )
 }
 

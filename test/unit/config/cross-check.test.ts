@@ -30,6 +30,15 @@ t.test('the number of sources is limited', async (t) => {
   t.match(rejects([`sources=${sources(SOURCES_MAX + 1)}`]), /sources: 257 sources; at most 256/)
 })
 
+t.test('a source takes trades or aggregate trades, not both', async (t) => {
+  const source = 'name: b, type: binance, symbols: [BTCUSDT]'
+  t.ok(accepts([`sources=[{${source}, streams: [aggTrade, depth]}]`]))
+  t.match(
+    rejects([`sources=[{${source}, streams: [trade, aggTrade]}]`]),
+    /sources\[0\]\.streams: trade and aggTrade are the same trades twice/,
+  )
+})
+
 t.test('a shard of a source exists', async (t) => {
   t.ok(accepts(['shards=2', 'sources.0.shard=1']))
   t.match(
