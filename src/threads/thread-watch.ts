@@ -13,7 +13,7 @@ import type { AgentPlan, ThreadPlan } from './plan.ts'
 export const WATCH_MS = 1000
 /** Of the time between two looks, what counts at most. */
 const LOOK_MS_MAX = 2 * WATCH_MS
-/** A thread loads the program before its loop turns: on a busy machine that takes seconds. */
+/** To load the program, and to start an agent: seconds, on a busy machine; journals are looked at. */
 const BOOT_MS_MAX = 60_000
 /** Its duty cycle may wait for the disk. */
 const DISK_STAGES: readonly StageName[] = ['journal']
@@ -103,7 +103,7 @@ export class ThreadWatch {
       const { restarts } = agent.line
       agent.startingMs = isStarting && restarts === agent.restarts ? agent.startingMs + passedMs : 0
       agent.restarts = restarts
-      const allowedMs = Math.max(this.#settings.disk_hang_ms, this.#settings.hang_ms)
+      const allowedMs = Math.max(BOOT_MS_MAX, this.#settings.disk_hang_ms)
       if (agent.startingMs > allowedMs) {
         return { roleName: agent.roleName, stillMs: Math.round(agent.startingMs), allowedMs }
       }
@@ -118,6 +118,7 @@ export class ThreadWatch {
       ({ slot, line }) => slot === called?.slot && line.state !== STATE.running,
     )
     const isAtDisk = called !== undefined && DISK_STAGES.includes(called.stage)
-    return isStarting || isAtDisk ? Math.max(diskHangMs, hangMs) : hangMs
+    if (isStarting) return Math.max(BOOT_MS_MAX, diskHangMs)
+    return isAtDisk ? Math.max(diskHangMs, hangMs) : hangMs
   }
 }
