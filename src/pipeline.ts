@@ -37,7 +37,7 @@ export const PIPELINE: readonly Stage[] = [
     instances: 'one',
     input: 'sockets, files, the seeded generator',
     output: 'frame ring (one a shard)',
-    overflow: 'push and replay: held back (TCP window). venue: frame dropped, counted, a gap',
+    overflow: 'push and replay: held back. venue: dropped, counted, an exact record of the loss',
   },
   {
     stage: 'decode',

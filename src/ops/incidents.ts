@@ -40,6 +40,7 @@ export const INCIDENT_KINDS = [
   'ledger_damaged', // lines of the ledger's own file are not what was written
   'journal_lost', // the journal is gone, or ends before what was durable
   'journal_damaged', // blocks of the journal are not what was written
+  'frames_lost', // a venue's frames found no room: how many, from when to when
   'journal_held', // the disk takes no more of the journal: ingest is held back
   'database_restored', // a store's position is not where we left it
   'records_lost', // records left the journal before a store had them

@@ -8,12 +8,14 @@
 import type { Clock } from '../clock.ts'
 import type { SourceConfig } from '../config/schema.ts'
 import { assert } from '../errors.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { FeedbackHandler, FeedbackReceiver, Receipt } from '../ring/feedback.ts'
 import type { FrameRingProducer } from '../ring/frame-ring.ts'
 import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
 import type { JournalPosition } from './ack-desk.ts'
+import { FrameLoss } from './frame-loss.ts'
 import type { RawCapture } from './raw-capture.ts'
 import { ReplaySource, type ReplayVenue } from './replay.ts'
 import { FrameSink, type Source, type SourceCounters } from './source.ts'
@@ -47,6 +49,8 @@ export interface SourceAgentOptions {
   readonly capture?: RawCapture | undefined
   /** A listener is up. */
   readonly onListening?: ((source: string, address: string) => void) | undefined
+  /** Told of frames that a venue sent and that found no room. */
+  readonly raise?: ((report: IncidentReport) => void) | undefined
   /** Random numbers in [0, 1), for back-off. */
   readonly random?: (() => number) | undefined
 }
@@ -117,7 +121,7 @@ function createSource(
   index: number,
 ): Source | undefined {
   if (config.type === 'http') return undefined
-  const { clock, log, instruments, wake, capture } = options
+  const { clock, log, instruments, wake, capture, raise } = options
   const rings = options.rings[config.shard]
   assert(rings !== undefined, 'a source belongs to a shard that exists')
   const counters = options.counters(index)
@@ -150,6 +154,7 @@ function createSource(
         log,
         random,
         capture: capture?.source(config.name),
+        loss: raise && new FrameLoss({ source: config.name, clock, raise }),
       })
     }
   }

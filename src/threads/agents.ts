@@ -149,6 +149,7 @@ export class AgentFactory {
       counters: (index) => shared.counters('source', this.sourceName(index)),
       wake,
       onListening: this.announce,
+      raise: this.options.raise,
       capture: capture.enabled
         ? new RawCapture({
             directory: capture.directory || runtime.paths.capture,

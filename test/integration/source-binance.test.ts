@@ -2,7 +2,9 @@
 
 import t, { type Test } from 'tap'
 import { configSchema, type SourceConfigOf } from '../../src/config/schema.ts'
+import type { IncidentReport } from '../../src/ops/incidents.ts'
 import { FRAME_FORMAT } from '../../src/ring/frame-format.ts'
+import { FrameLoss } from '../../src/source/frame-loss.ts'
 import { BinanceSource } from '../../src/source/venue/binance.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
 import { SourceBench, type TakenFrame, until } from '../support/source-bench.ts'
@@ -14,6 +16,7 @@ const CAPACITY = 64
 t.jobs = 7
 
 interface Rig {
+  raised: IncidentReport[]
   venue: VenueServer
   bench: SourceBench
   source: BinanceSource
@@ -47,7 +50,10 @@ async function setUp(
   const config = parsed as SourceConfigOf<'binance'>
   const { sink, clock, log } = bench
   const random = () => 0.5
-  const source = new BinanceSource({ config, sink, instruments, clock, log, random })
+  const raised: IncidentReport[] = []
+  const raise = (report: IncidentReport) => void raised.push(report)
+  const loss = new FrameLoss({ source: config.name, clock, raise })
+  const source = new BinanceSource({ config, sink, instruments, clock, log, random, loss })
   source.start()
   t.teardown(async () => {
     await source.close()
@@ -58,7 +64,7 @@ async function setUp(
     source.doWork()
     frames.push(...bench.take())
   }
-  return { venue, bench, source, instruments, frames, turn }
+  return { venue, bench, source, instruments, frames, turn, raised }
 }
 
 /** Live: all streams of all connections are subscribed. */
@@ -329,6 +335,17 @@ t.test('when the ring is full, frames are dropped and counted, and one line says
   t.ok(counters.get('bytes_dropped') > counters.get('frames_dropped') * 100)
   t.equal(bench.logged('frames dropped').length, 1)
   t.equal(bench.take().length, sentCount - counters.get('frames_dropped'))
+  await source.close()
+  const lost = rig.raised.map(({ evidence }) => evidence)
+  t.equal(
+    lost.reduce((sum, { frames }) => sum + Number(frames), 0),
+    counters.get('frames_dropped'),
+    'the record of the loss is exact',
+  )
+  t.equal(
+    lost.reduce((sum, { bytes }) => sum + Number(bytes), 0),
+    counters.get('bytes_dropped'),
+  )
 })
 
 t.test('a snapshot waits for room on the ring; it is not dropped', async (t) => {

@@ -2,8 +2,8 @@
 //
 // What to do when is decided by pure parts (session, subscriber, snapshot queue); this file carries
 // it out and passes every frame on, control replies too, for the decoder accounts for all of them.
-// A venue cannot be held back: when the ring is full its frames are dropped, counted and logged,
-// and the decoder finds the gap by the venue's own ids.
+// A venue cannot be held back: when the ring is full its frames are dropped, counted, logged and
+// recorded (frame-loss.ts), and the decoder finds the gap by the venue's own ids.
 
 import { WebSocket } from 'ws'
 import type { Clock } from '../../clock.ts'
@@ -13,6 +13,7 @@ import { FRAME_BYTES_MAX } from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import { venueSymbol } from '../../tick/symbols.ts'
+import type { FrameLoss } from '../frame-loss.ts'
 import { LogRepeats } from '../log-repeats.ts'
 import type { SourceCapture } from '../raw-capture.ts'
 import type { FrameSink, Source } from '../source.ts'
@@ -39,6 +40,8 @@ export interface BinanceSourceOptions {
   /** In [0, 1): jitter of the back-off. */
   random: () => number
   capture?: SourceCapture | undefined
+  /** Told of frames that were dropped. */
+  loss?: FrameLoss | undefined
 }
 
 /** A socket and what it is for. */
@@ -74,6 +77,7 @@ export class BinanceSource implements Source {
   readonly #books: BinanceBooks
   readonly #instruments: InstrumentTable
   readonly #dropped: LogRepeats
+  readonly #loss: FrameLoss | undefined
   #nextId = 1
   #started = false
 
@@ -86,6 +90,7 @@ export class BinanceSource implements Source {
     this.#clock = clock
     this.#log = log
     this.#capture = options.capture
+    this.#loss = options.loss
     this.#instruments = options.instruments
     this.#dropped = new LogRepeats(log, 'frames dropped: the frame ring is full')
     this.#books = new BinanceBooks({ ...options, facts: this.#facts, newId: () => this.#nextId++ })
@@ -101,6 +106,7 @@ export class BinanceSource implements Source {
     if (!this.#started) return 0
     const nowMs = this.#clock.monoMs()
     this.#dropped.tick(nowMs)
+    this.#loss?.tick(nowMs)
     let work = this.#books.doWork()
     for (const session of this.#sessions) work += this.#run(session, session.tick(nowMs))
     return work
@@ -123,6 +129,7 @@ export class BinanceSource implements Source {
     for (const link of this.#links.values()) link.socket.terminate()
     this.#links.clear()
     this.#countLinks()
+    this.#loss?.end()
     await this.#books.close()
   }
 
@@ -223,6 +230,7 @@ export class BinanceSource implements Source {
     if (sink.offer(this.#facts.format, 0, 0, data, 0, data.length)) return
     sink.drop(data.length)
     this.#dropped.note(nowMs, data.length, { source: this.name })
+    this.#loss?.note(data.length)
   }
 
   #first(link: Link, data: Buffer): void {

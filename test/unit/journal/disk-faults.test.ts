@@ -285,6 +285,19 @@ t.test('when the file system is short of room, stored segments go and ingest wai
   t.equal(rig.position('durable').load(), 6000)
 })
 
+t.test('a start reads ends of closed segments, and no more of them', async (t) => {
+  const { disk, rig } = newRig(t)
+  for (let n = 0; n < 40; n++) turn(rig, 1000)
+  rig.agent.onClose()
+  const segments = disk.list(rig.directory).filter((name) => name.endsWith('.seg')).length
+  t.ok(segments > 30)
+  openJournal(rig.directory, 0, disk)
+  disk.counts.clear()
+  openJournal(rig.directory, 0, disk)
+  // Header and seal of each; epoch and positions files; the newest seal is written anew.
+  t.ok((disk.counts.get('read') ?? 0) <= 2 * segments + 8, `${disk.counts.get('read')} reads`)
+})
+
 t.test('a file system that does not say its room is not held to a reserve', async (t) => {
   const { disk, rig } = newRig(t, { ...eager, free_bytes_min: 1000 })
   disk.fail('freeBytes', 'ENOSYS', { times: Number.POSITIVE_INFINITY })

@@ -150,7 +150,7 @@ const KINDS: Kind[] = [
   {
     what: 'the newest segment cut within a block',
     inflict: (segment) => damage(segment(4000), 'cut', HEADER + 2 * BLOCK + 640),
-    faults: [[4200, 4300, 100, 'ends before what was durable']],
+    faults: [[4200, 4300, 100, 'the file ends within it']],
     start: 'records 4200 to 4299 were durable and are gone',
     readable: END - 100,
   },
