@@ -25,7 +25,7 @@ const LETTERS_PATH = '/v1/dlq'
 const DEFAULT_URL = 'http://127.0.0.1:8079'
 const LISTED = 100
 /** Letters of one call of a replay: short enough that progress is seen. */
-const CALL_LETTERS = 2000
+const CALL_LETTERS = 10_000
 
 interface Options {
   url: string

@@ -42,16 +42,18 @@ parentPort?.on('message', async ({ id, call }: { id: number; call: LettersCall }
   parentPort?.postMessage({ id, answer: await answer(call) })
 })
 
+/** Nobody else writes it while the daemon runs: read once, and again after a failure. */
+let log: SettlementLog | undefined
+
 async function answer(call: LettersCall): Promise<LettersAnswer> {
-  // Read anew at each call: the writers of letters are other threads.
-  const log = new SettlementLog(runtime.paths.deadLetters)
   try {
+    log ??= new SettlementLog(runtime.paths.deadLetters)
     return { value: await carryOut(call, new LetterBook(runtime.paths.deadLetters, log)) }
   } catch (error) {
+    log?.close()
+    log = undefined
     const code = error instanceof TickdError ? error.code : 'IO'
     return { code, message: errorText(error) }
-  } finally {
-    log.close()
   }
 }
 
