@@ -112,8 +112,10 @@ export const POSITION = Object.freeze({
   postgres: 3,
   /** Oldest sequence still in the journal. */
   oldest: 4,
+  /** Committed in PostgreSQL and on its disk: its crash does not undo it. Segments go by this. */
+  postgresFlushed: 5,
 })
-export const POSITION_COUNT = 5
+export const POSITION_COUNT = 6
 
 /** Threads of the `auto` setting on two cores or fewer; more cores get `dedicated`. */
 export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = Object.freeze({

@@ -6,6 +6,7 @@ import { AggregateAgent } from '../aggregate/agent.ts'
 import type { Clock } from '../clock.ts'
 import { venueNamed } from '../decode/venues.ts'
 import { JournalAgent } from '../journal/agent.ts'
+import { SEQ_MAX } from '../limits.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { Ask } from '../ops/questions.ts'
@@ -167,6 +168,7 @@ export class AgentFactory {
     const { ticks, marks, epoch, identity } = shared.shard(shard)
     const near = shared.nearSeq(shard)
     const postgres = shared.position(shard, POSITION.postgres)
+    const flushed = shared.position(shard, POSITION.postgresFlushed)
     return new JournalAgent({
       shard,
       directory: this.journalDirectory(shard),
@@ -180,7 +182,8 @@ export class AgentFactory {
         durable: shared.position(shard, POSITION.durable),
         oldest: shared.position(shard, POSITION.oldest),
       },
-      storedSeq: () => postgres.load(),
+      // What the database has answered it may still lose, until it is on its disk.
+      storedSeq: () => (postgres.load() === SEQ_MAX ? SEQ_MAX : flushed.load()),
       bells: this.bells([
         ['postgres', shard],
         ['source', 0],

@@ -33,6 +33,7 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
       startOf: (seq) => startOf(factory, shard, seq),
     },
     stored: shared.position(shard, POSITION.postgres),
+    flushed: shared.position(shard, POSITION.postgresFlushed),
     instruments: shared.instruments,
     clock,
     log,

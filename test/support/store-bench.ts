@@ -65,6 +65,7 @@ export function putRecord(batch: TickBatch, index: number, seq: number): void {
 export class StoreBench {
   readonly instruments: InstrumentTable
   readonly stored: SharedSeq
+  readonly flushed: SharedSeq
   readonly clock = new SystemClock()
   readonly log = recordingLog()
   readonly counters = new CounterSet(counterNames('postgres'))
@@ -95,6 +96,7 @@ export class StoreBench {
     }
     const positions = new SharedArrayBuffer(SharedSeq.bytes(POSITION_COUNT))
     this.stored = new SharedSeq(positions, POSITION.postgres)
+    this.flushed = new SharedSeq(positions, POSITION.postgresFlushed)
     this.#epoch = epoch
     this.durable = nextSeq
     this.oldest = nextSeq
@@ -137,6 +139,7 @@ export class StoreBench {
       durable: () => this.durable,
       oldest: () => this.oldest,
       stored: this.stored,
+      flushed: this.flushed,
       instruments: this.instruments,
       clock: this.clock,
       log: this.log,

@@ -48,6 +48,8 @@ export interface PostgresAgentOptions {
   journal?: JournalFacts
   /** POSITION.postgres: written here. */
   stored: SharedSeq
+  /** POSITION.postgresFlushed: written here; the server is not asked where it is not given. */
+  flushed?: SharedSeq
   instruments: InstrumentTable
   clock: Clock
   log: Log

@@ -10,30 +10,20 @@ import { errorText, TickdError } from '../../errors.ts'
 import { PARTITION_DAYS_AHEAD_MAX, STORE_STALL_MS_MAX, STORE_START_MS_MAX } from '../../limits.ts'
 import type { IncidentReport } from '../../ops/incidents.ts'
 import { type Agent, IDLE_MS_MAX } from '../../threads/agent.ts'
-import { TickBatch } from '../../tick/batch.ts'
 import { Breaker } from '../breaker.ts'
 import type { PostgresAgentOptions, StoreReader } from './agent-options.ts'
 import { BatchPlan } from './batch-plan.ts'
 import type { Lineage } from './connection.ts'
 import { activeCopyKernel } from './copy-kernel.ts'
 import { stalled } from './explain.ts'
+import { FlushWatch } from './flush-watch.ts'
+import { type Load, newLoad } from './load.ts'
 import { DAY_S, FIRST_DAY } from './partitions.ts'
 import { Refusals, RowsRefused, tooManyRefused } from './refusals.ts'
 import { resume } from './resume.ts'
 import { PostgresWriter, type Stored } from './writer.ts'
 
 export type { PostgresAgentOptions, RefusedRecords, StoreReader } from './agent-options.ts'
-
-/** A batch between journal and database. */
-interface Load {
-  readonly batch: TickBatch
-  firstSeq: number
-  epoch: number
-  journal: string
-  start: string
-  /** Ticks of it that are stored. */
-  storedCount: number
-}
 
 export class PostgresAgent implements Agent {
   readonly roleName: string
@@ -56,6 +46,8 @@ export class PostgresAgent implements Agent {
   #waitingSinceMs = Number.POSITIVE_INFINITY
   /** Next sequence to store, as last heard of; -1 = not yet. */
   #committedSeq = -1
+  /** Of this connection: another may be to a server that has lost what this one had. */
+  #flushes = new FlushWatch()
   /** Of the server that was stored to last. */
   #lineage: Lineage | undefined
   #lastError: TickdError | undefined
@@ -97,6 +89,7 @@ export class PostgresAgent implements Agent {
       return 0
     }
     const rows = this.#read(nowMs)
+    if (!this.#isStoring && this.#isFlushDue()) this.#askFlushed()
     this.#storeNext()
     return rows
   }
@@ -184,9 +177,11 @@ export class PostgresAgent implements Agent {
 
   /** Opens the journal where the database left off. */
   #begin(writer: PostgresWriter, fromSeq: number): void {
-    const { shard, counters, log, stored } = this.#options
+    const { shard, counters, log, stored, flushed } = this.#options
     this.#writer = writer
     this.#reader = this.#options.openReader(fromSeq)
+    this.#flushes = new FlushWatch()
+    flushed?.store(Math.min(flushed.load(), writer.seq))
     this.#now.batch.count = 0
     this.#next.batch.count = 0
     this.#lastError = undefined
@@ -294,9 +289,32 @@ export class PostgresAgent implements Agent {
     counters.add('bytes', stored.bytes)
     counters.add('partitions', stored.partitions)
     counters.add('instruments', stored.instruments)
+    if (this.#isFlushDue()) this.#askFlushed()
     // The batch read meanwhile goes out at once: the server is idle until it does.
-    this.#storeNext()
+    else this.#storeNext()
     this.#options.wake()
+  }
+
+  #isFlushDue(): boolean {
+    const { flushed, clock } = this.#options
+    return flushed !== undefined && this.#flushes.isDue(this.#committedSeq, clock.monoMs())
+  }
+
+  /** Learns what is on the server's disk; takes its turn as a batch does. */
+  #askFlushed(): void {
+    const { clock, flushed, wake } = this.#options
+    const writer = this.#writer as PostgresWriter
+    const watch = this.#flushes
+    this.#isStoring = true
+    this.#progressMs = clock.monoMs()
+    const onAnswer = () => {
+      if (writer !== this.#writer) return
+      this.#isStoring = false
+      flushed?.store(watch.seq)
+      this.#storeNext()
+      wake()
+    }
+    writer.ask(watch, clock.monoMs()).then(onAnswer, (thrown) => this.#onFailed(writer, thrown))
   }
 
   #onFailed(writer: PostgresWriter, thrown: unknown): void {
@@ -367,9 +385,4 @@ export class PostgresAgent implements Agent {
     this.#reader = undefined
     this.#options.counters.set('connected', 0)
   }
-}
-
-function newLoad(capacity: number): Load {
-  const batch = new TickBatch(capacity)
-  return { batch, firstSeq: 0, epoch: 0, journal: '', start: '', storedCount: 0 }
 }

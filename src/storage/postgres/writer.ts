@@ -17,6 +17,7 @@ import { type Connection, connect, type Lineage } from './connection.ts'
 import { CopyTransaction, PiecePool } from './copy-transaction.ts'
 import type { CopyKernel } from './encode.ts'
 import { type DataRefusal, dataRefusal, explain } from './explain.ts'
+import type { FlushWatch } from './flush-watch.ts'
 import { Partitions } from './partitions.ts'
 import { readPosition, type StoredPosition } from './positions.ts'
 import { RowsRefused } from './refusals.ts'
@@ -170,6 +171,15 @@ export class PostgresWriter {
     } catch (thrown) {
       if (thrown instanceof RowsRefused) throw thrown
       throw explain(thrown, url)
+    }
+  }
+
+  /** Asks what of it a crash of the server can no longer undo; `watch` is of this connection. */
+  async ask(watch: FlushWatch, nowMs: number): Promise<void> {
+    try {
+      await watch.ask(this.#connection.client, this.seq, nowMs)
+    } catch (thrown) {
+      throw explain(thrown, this.#options.url)
     }
   }
 
