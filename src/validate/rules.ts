@@ -131,7 +131,7 @@ export class Validator {
       flags |= FLAG.BAD_TIME
     } else if (kind !== KIND.price) {
       // A replay is late by its nature: the flag would say nothing.
-      if (aheadNs(words, at) < -this.#limits.lateNs && !isReplayed(batch.bytes, index)) {
+      if (isLate(words, at, this.#limits) && !isReplayed(batch.bytes, index)) {
         flags |= FLAG.LATE
       }
       if (this.#eventTimes.isBehind(instrument, kind, words, at + WORD.ts_event)) {
@@ -156,8 +156,9 @@ function judge(
   if (kind === 0 || kind >= KIND_NAMES.length) return REASON.unknownKind
   const instrument = (words[at + WORD.instrument] as number) >>> 0
   if (instrument === 0 || instrument > instrumentCount) return REASON.unknownInstrument
-  const ahead = kind === KIND.price ? 0 : aheadNs(words, at)
-  if (ahead > limits.futureNs && !isReplayed(bytes, index)) return REASON.futureTime
+  if (kind !== KIND.price && isEarly(words, at, limits) && !isReplayed(bytes, index)) {
+    return REASON.futureTime
+  }
   switch (kind) {
     case KIND.trade:
       return judgeTrade(words, at, limits)
@@ -219,7 +220,20 @@ function isOutOfRange(words: Int32Array, at: number, limits: Limits): boolean {
   )
 }
 
-/** How far event time lies ahead of receive time, ns. Exact below 2^53 (104 days). */
+/** Does event time lie too far ahead of receive time? */
+function isEarly(words: Int32Array, at: number, limits: Limits): boolean {
+  return aheadNs(words, at) > limits.futureNs
+}
+
+/** Or behind it? */
+function isLate(words: Int32Array, at: number, limits: Limits): boolean {
+  return aheadNs(words, at) < -limits.lateNs
+}
+
+/**
+ * How far event time lies ahead of receive time, ns. Exact below 2^53 (104 days). Called from small
+ * functions only, into which it is compiled: as a call it would box its result.
+ */
 function aheadNs(words: Int32Array, at: number): number {
   const event = at + WORD.ts_event
   const recv = at + WORD.ts_recv
