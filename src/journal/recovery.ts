@@ -31,7 +31,7 @@ import {
 } from './segment-files.ts'
 import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
 import { type Cut, confirmSeal, cutAndSeal } from './segment-mend.ts'
-import { type SegmentScan, scanSegment } from './segment-scan.ts'
+import { type SegmentFault, type SegmentScan, scanSegment } from './segment-scan.ts'
 
 export interface Recovered {
   /** Sequence that the next record will have. */
@@ -191,7 +191,8 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
     }
     if (firstSeq >= endSeq) return remove(place, path, size)
     const scan = scanSegment(fd, path, header, (blockEnd) => blockEnd < endSeq, disk)
-    const { cut, damage } = tail(path, scan, Math.max(resume?.endSeq ?? 0, place.durableSeq))
+    const durableSeq = Math.max(resume?.endSeq ?? 0, place.durableSeq)
+    const { cut, damage } = tail(path, scan, durableSeq, endSeq)
     if (cut.endSeq === firstSeq) return remove(place, path, size - SEGMENT_HEADER_BYTES)
     const segment = cutAndSeal(file, header, scan, cut)
     return { segment, truncatedBytes: size - cut.offset, damage }
@@ -200,17 +201,34 @@ function recoverNewest(place: Place, firstSeq: number, resume: Resume | undefine
   }
 }
 
-/** Where the good part ends, and the damage within. Throws when too little of it is left. */
-function tail(path: string, scan: SegmentScan, durableSeq: number): { cut: Cut; damage: Damage[] } {
+/**
+ * Where the good part ends, at `endSeqMax` at the latest, and the damage within. Throws when too
+ * little of it is left.
+ */
+function tail(
+  path: string,
+  scan: SegmentScan,
+  durableSeq: number,
+  endSeqMax: number,
+): { cut: Cut; damage: Damage[] } {
   const { faults, faultsUnlisted, endOffset, endSeq } = scan
   const torn = faults.find(({ wasDurable, fromSeq }) => !wasDurable && fromSeq >= durableSeq)
-  const cut =
+  let cut: Cut | undefined =
     torn === undefined
       ? { offset: endOffset, endSeq }
       : { offset: torn.offset, endSeq: torn.fromSeq }
-  if (cut.endSeq < durableSeq || faultsUnlisted > 0) throw lost(path, cut.endSeq, durableSeq)
-  const damage = faults.slice(0, torn === undefined ? faults.length : faults.indexOf(torn))
+  // The scan did not stop behind the block that ends there, for that one is damaged.
+  if (cut.endSeq > endSeqMax) cut = faults.map(behind).find((end) => end.endSeq === endSeqMax)
+  if (cut === undefined || cut.endSeq < durableSeq || faultsUnlisted > 0) {
+    throw lost(path, cut?.endSeq ?? scan.endSeq, durableSeq)
+  }
+  const { offset } = cut
+  const damage = faults.filter((fault) => fault.offset < offset)
   return { cut, damage: damage.map((fault) => ({ ...fault, file: path })) }
+}
+
+function behind({ offset, sizeBytes, toSeq }: SegmentFault): Cut {
+  return { offset: offset + sizeBytes, endSeq: toSeq }
 }
 
 function remove({ disk, directory }: Place, path: string, truncatedBytes: number): Outcome {

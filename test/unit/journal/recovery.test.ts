@@ -226,6 +226,24 @@ t.test('a restarting agent cuts back to what was durable, sealed or not', async 
   t.same(listSegments(directory), [])
 })
 
+t.test(
+  'a restarting agent cuts back to what was durable, though the end of that is damaged',
+  async (t) => {
+    for (const offset of [64 + TEN_BYTES + 200, 64 + TEN_BYTES + 8]) {
+      const directory = emptyShard(t)
+      const path = crashed(directory)
+      flipBit(path, offset)
+      const { nextSeq, truncatedBytes, damage } = recoverJournal(directory, 0, {
+        endSeq: 20,
+        epoch: 1,
+      })
+      t.same({ nextSeq, truncatedBytes }, { nextSeq: 20, truncatedBytes: TEN_BYTES })
+      t.match(damage, [{ file: path, fromSeq: 10, toSeq: 20 }])
+      t.equal(recoverJournal(directory, 0).nextSeq, 20, 'and it stays so')
+    }
+  },
+)
+
 t.test('a restarting agent never cuts what another start has written', async (t) => {
   const directory = emptyShard(t)
   const path = crashed(directory)
