@@ -75,8 +75,7 @@ export class BatchIds {
     if (ever >= this.capacity) this.#unlink(slot)
     writeMark(this.#marks, slot, mark)
     this.#link(slot)
-    this.#count[0] = ((ever + 1) % TWO_32) | 0
-    this.#count[1] = Math.floor((ever + 1) / TWO_32)
+    this.#count.set([((ever + 1) % TWO_32) | 0, Math.floor((ever + 1) / TWO_32)])
   }
 
   /** Forgets marks of records from `nextSeq` on: decode ended before it published them. */

@@ -1,10 +1,10 @@
 // Push over TCP: programs connect and send; back-pressure is TCP's.
 //
-// Nothing is parsed but the framing (tcp-framing.ts), or, for a stream that begins with a hello, the
-// lines between batches (ack-session.ts): only such a stream is acknowledged. When the
-// ring has no room, the socket is paused with the one piece of data that did not fit, the kernel's
-// window closes, and the sender waits. A stream that breaks its framing loses its connection: the
-// bytes that cannot be passed on are counted as dropped and the reason is logged.
+// Nothing is parsed but the framing (tcp-framing.ts), or, for a stream that begins with a hello,
+// the lines between batches (ack-session.ts): only such a stream is acknowledged. When the ring has
+// no room, the socket is paused with the one piece of data that did not fit, the kernel's window
+// closes, and the sender waits. A stream that breaks its framing loses its connection: the bytes
+// that cannot be passed on are counted as dropped and the reason is logged.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
