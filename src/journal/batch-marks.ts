@@ -1,4 +1,4 @@
-// The marks of pushed batches in a journal at rest: of them the table of batch ids is made at start.
+// The marks of pushed batches in a journal at rest, of which the table of ids is made at start.
 //
 // Reads headers and marks, not ticks; the newest segments first, until there are enough marks or
 // enough was read. Marks come out oldest first. Not for a journal that is being written.

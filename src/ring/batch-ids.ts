@@ -2,7 +2,7 @@
 //
 // In shared memory although one thread uses it at a time: main fills it from the journal before
 // decode starts, and a decode that is made anew finds what its predecessor knew. Bounded: when the
-// table is full, each new mark takes the place of the oldest. 64 bytes a mark and 12 for finding it.
+// table is full, each new mark takes the place of the oldest. 76 bytes a mark.
 //
 //   | count | bucket heads (2^n) | next in the bucket, by slot | marks, by slot |   32-bit words
 //

@@ -5,6 +5,7 @@
 
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
+import type { Clock } from '../clock.ts'
 import { TCP_ACK_BUFFER_BYTES, TCP_SOURCE_BATCHES_MAX } from '../limits.ts'
 import { BATCH_PREFIX_BYTES } from '../ring/batch-mark.ts'
 import type { Receipt } from '../ring/feedback.ts'
@@ -29,6 +30,7 @@ export interface AckDeskOptions {
   readonly sink: FrameSink
   readonly capture: SourceCapture | undefined
   readonly journal: JournalPosition
+  readonly clock: Clock
 }
 
 export class AckDesk {
@@ -43,11 +45,12 @@ export class AckDesk {
 
   /** A session for the connection `id`. */
   open(id: number, socket: Socket): AckSession {
-    const { source, format, journal, sink, capture } = this.#options
+    const { source, format, journal, sink, capture, clock } = this.#options
     return new AckSession({
       source,
       format,
       ...journal,
+      nowMs: () => clock.monoMs(),
       freeToken: () => this.#freeToken(),
       offer: (flags, token, a, aEnd, b, bStart, bEnd) => {
         if (!sink.offer(FRAME_FORMAT[format], flags, token, a, 0, aEnd, b, bStart, bEnd)) {

@@ -32,6 +32,8 @@ export interface AckSessionOptions {
   readonly shard: number
   /** Next sequence after the durable ones. */
   readonly durable: () => number
+  /** Monotonic. */
+  readonly nowMs: () => number
   /** A token for a frame; undefined when too many are out. */
   readonly freeToken: () => number | undefined
   /** Puts a frame on the ring. False: no room now. */
@@ -70,7 +72,6 @@ export class AckSession implements Cutter {
   #bodyBytes = 0
   /** The other side has more to read than it should: nothing more is taken from it. */
   #isSocketFull = false
-  #nowMs = 0
 
   constructor(options: AckSessionOptions) {
     this.#options = options
@@ -120,8 +121,7 @@ export class AckSession implements Cutter {
    * Acknowledges what has become durable. Returns how many batches. After `patienceMs` without a
    * word from decode or journal on the oldest one, the session is over.
    */
-  settle(nowMs: number, patienceMs: number): number {
-    this.#nowMs = nowMs
+  settle(patienceMs: number): number {
     const durable = this.#options.durable()
     let text = ''
     let count = 0
@@ -134,7 +134,7 @@ export class AckSession implements Cutter {
     // Also asks again, with nothing to say, whether the socket has room.
     if (text !== '' || this.#isSocketFull) this.#isSocketFull = !this.#options.send(text)
     const oldest = this.#sent[0]
-    if (oldest !== undefined && nowMs - oldest.sentMs > patienceMs) {
+    if (oldest !== undefined && this.#options.nowMs() - oldest.sentMs > patienceMs) {
       this.#refuse('not_confirmed', 'the journal has not confirmed in time; send again, by id')
     }
     return count
@@ -192,7 +192,7 @@ export class AckSession implements Cutter {
       this.#keep(data, start, end)
       return end
     }
-    const { offer, freeToken, expect, source } = this.#options
+    const { offer, freeToken, expect, source, nowMs } = this.#options
     this.isWaiting = this.#sent.length >= TCP_BATCHES_MAX || this.#isSocketFull
     const token = this.isWaiting ? undefined : freeToken()
     if (token === undefined) {
@@ -208,7 +208,7 @@ export class AckSession implements Cutter {
     if (!offer(flags, token, first, first.length, data, start, start + missing)) return start
     expect(token, this)
     const number = ++this.#batchCount
-    this.#sent.push({ number, id: this.#id, token, sentMs: this.#nowMs, receipt: undefined })
+    this.#sent.push({ number, id: this.#id, token, sentMs: nowMs(), receipt: undefined })
     this.#size = 0
     this.#bodyBytes = 0
     return start + missing

@@ -94,7 +94,7 @@ export class TcpPushSource implements Source {
     this.#log = log
     this.#capture = capture
     const { name: source, format } = config
-    this.#desk = new AckDesk({ source, format, sink, capture, journal })
+    this.#desk = new AckDesk({ source, format, sink, capture, journal, clock })
     this.#refused = new LogRepeats(log, 'connections refused: connections_max are open')
     this.#server = createServer({ noDelay: true, pauseOnConnect: true })
     this.#server.maxConnections = config.connections_max
@@ -332,7 +332,7 @@ export class TcpPushSource implements Source {
     for (const connection of this.#connections) {
       const { session } = connection
       if (session === undefined || session.isSettled || session.refusal !== '') continue
-      const done = session.settle(this.#clock.monoMs(), PUSH_DURABLE_MS_MAX)
+      const done = session.settle(PUSH_DURABLE_MS_MAX)
       if (session.refusal !== '') this.#refuse(connection)
       else if (done > 0 && (connection.isAllSent || connection.ended)) {
         this.#endIfSettled(connection)
