@@ -16,8 +16,19 @@ export const FEED_ERRORS = {
   unknown_stream: { code: 2004, meaning: 'this connection has no such stream' },
   already_subscribed: { code: 2005, meaning: 'this connection has the same stream already' },
   image_too_large: { code: 2006, meaning: 'the snapshot exceeds the buffer; ask for less' },
+  replay_aged_out: {
+    code: 2007,
+    meaning: 'what was asked for is no longer kept; subscribe live',
+  },
+  unknown_sequence: { code: 2008, meaning: 'the stream never had this sequence' },
+  fill_unavailable: { code: 2009, meaning: 'this stream cannot be filled' },
+  replay_failed: {
+    code: 2010,
+    meaning: 'the journal cannot be read there; the replay has ended',
+  },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
   stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
+  replay_limit: { code: 3003, meaning: 'too many replays at once; try later' },
 } as const satisfies Record<string, { code: number; meaning: string }>
 
 export type FeedErrorName = keyof typeof FEED_ERRORS
