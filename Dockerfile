@@ -52,5 +52,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=3 \
   CMD ["node_modules/.bin/node", "-e", "fetch('http://127.0.0.1:8080/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["tini", "--", "bin/tickd"]
-# The defaults, reachable from outside of the container.
-CMD ["run", "--set", "serve.listen.host=0.0.0.0", "--set", "sources.push-ndjson.listen.host=0.0.0.0", "--set", "sources.push-packed.listen.host=0.0.0.0"]
+# The defaults, reachable from outside of the container: who that is, `docker run -p` decides. Where
+# it is more than this machine, give keys and TLS instead (docs/access.md).
+CMD ["run", "--set", "serve.listen={host: 0.0.0.0, insecure: true}", "--set", "sources.push-ndjson.listen={host: 0.0.0.0, port: 8101, insecure: true}", "--set", "sources.push-packed.listen={host: 0.0.0.0, port: 8102, insecure: true}"]

@@ -2,6 +2,7 @@
 
 import { SOURCES_MAX } from '../limits.ts'
 import { STAGE_NAMES } from '../pipeline.ts'
+import { accessProblems } from './cross-check-access.ts'
 import { givenText, type Problem, pathText } from './problem.ts'
 import type { Config } from './schema.ts'
 import type { Path } from './schema-node.ts'
@@ -11,6 +12,7 @@ export function crossCheck(config: Config): Problem[] {
   return [
     ...sourceProblems(config),
     ...listenerProblems(config),
+    ...accessProblems(config),
     ...threadProblems(config),
     ...storeProblems(config),
   ]

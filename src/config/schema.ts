@@ -5,6 +5,7 @@
 
 import { z } from 'zod'
 import { FRAME_CHUNK_BYTES, JOURNAL_BLOCK_TICKS_MAX, KIB, MIB, SHARDS_MAX } from '../limits.ts'
+import { access } from './schema-access.ts'
 import { hostname, int } from './schema-parts.ts'
 import { redis } from './schema-redis.ts'
 
@@ -13,6 +14,10 @@ const listen = (port: number) =>
     .strictObject({
       host: hostname.default('127.0.0.1').describe('Address to bind.'),
       port: int(0, 65535).default(port).describe('TCP port; 0 = any free one.'),
+      insecure: z
+        .boolean()
+        .default(false)
+        .describe('Listen beyond this machine without keys and TLS; see docs/access.md.'),
     })
     .prefault({})
 
@@ -203,6 +208,13 @@ const postgres = z
 const serve = z
   .strictObject({
     listen: listen(8080).describe('HTTP and WebSocket listener.'),
+    tls: z
+      .strictObject({
+        cert_file: z.string().default('').describe('PEM file of the chain, leaf first.'),
+        key_file: z.string().default('').describe('PEM file of the private key.'),
+      })
+      .prefault({})
+      .describe('TLS of this listener; both files or none. Taken anew when they change.'),
     flush_ms: int(0, 1000).default(0).describe('Gather ticks so long before a frame; 0 = at once.'),
     frame_ticks: int(1, 16_384).default(1024).describe('Most ticks in a feed frame.'),
     subscriber_buffer_bytes: int(64 * KIB, 256 * MIB)
@@ -355,6 +367,7 @@ export const configSchema = z.strictObject({
   postgres: postgres.describe('The store of history.'),
   redis: redis.describe('The store of latest values.'),
   serve: serve.describe('WebSocket feed and HTTP.'),
+  access: access.describe('Who may use them; see docs/access.md.'),
   admin: admin.describe('The listener for profiling; see docs/profiling.md.'),
   ledger: ledger.describe('The ledger of conservation; see docs/ledger.md.'),
   capture: capture.describe('Raw capture of sources.'),
