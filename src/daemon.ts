@@ -31,7 +31,7 @@ import { type RedisServer, startRedis } from './storage/redis/server.ts'
 import { LettersDesk } from './threads/letters-desk.ts'
 import { lettersRoute } from './threads/letters-http.ts'
 import { makeLedger } from './threads/make-ledger.ts'
-import { journalOrigin, openShard, type ShardStart } from './threads/open-shard.ts'
+import { journalOrigin, openShard, type ShardStart, tellDamage } from './threads/open-shard.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
 import { answerQuestion } from './threads/questions.ts'
 import { restoreInstruments } from './threads/restore-instruments.ts'
@@ -189,6 +189,7 @@ export class Daemon {
       const journal = idText(identity.journalId)
       const fields = { shard, journal, epoch, nextSeq, oldestSeq, truncatedBytes, batchCount }
       this.#log.info(fields, 'journal open')
+      tellDamage(shard, start.damage, (report) => this.#incidents?.raise(report))
       return start
     })
     if (isLost) restoreInstruments(paths.instruments, stored?.instruments ?? [])

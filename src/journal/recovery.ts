@@ -222,9 +222,11 @@ function tail(
   if (cut === undefined || cut.endSeq < durableSeq || faultsUnlisted > 0) {
     throw lost(path, cut?.endSeq ?? scan.endSeq, durableSeq)
   }
-  const { offset } = cut
-  const damage = faults.filter((fault) => fault.offset < offset)
-  return { cut, damage: damage.map((fault) => ({ ...fault, file: path })) }
+  const kept = faults.filter((fault) => fault.offset < cut.offset)
+  const damage = kept.map(({ offset, what, fromSeq, toSeq }) => {
+    return { file: path, offset, what, fromSeq, toSeq }
+  })
+  return { cut, damage }
 }
 
 function behind({ offset, sizeBytes, toSeq }: SegmentFault): Cut {

@@ -9,6 +9,9 @@ import { errorText, TickdError } from '../errors.ts'
 import type { Damage } from '../journal/damage.ts'
 import { SkippingReader } from '../journal/skipping-reader.ts'
 import { JOURNAL_BLOCK_TICKS_MAX } from '../limits.ts'
+import type { CounterName } from '../ops/counter-catalog.ts'
+import type { CounterSet } from '../ops/counters.ts'
+import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
 import type { StoreReader } from '../storage/postgres/agent.ts'
@@ -25,25 +28,43 @@ export function storeReaders(
   log: Log,
 ): (fromSeq: number) => StoreReader {
   const { shared, raise } = factory.options
-  const counters = shared.counters('postgres', String(shard))
+  const onSkip = lossTeller({
+    shard,
+    counters: shared.counters('postgres', String(shard)),
+    log,
+    raise,
+  })
+  return (fromSeq) => open(factory, shard, fromSeq, onSkip)
+}
+
+export interface LossTellerOptions {
+  shard: number
+  counters: CounterSet<CounterName<'postgres'>>
+  log: Log
+  raise: (report: IncidentReport) => void
+}
+
+/** Counts and tells what a store passes over. */
+export function lossTeller(options: LossTellerOptions): (damage: Damage) => void {
+  const { shard, counters, log, raise } = options
   // A reader that begins anew before the loss was committed meets it again: it counts once.
   let toldSeq = 0
-  return (fromSeq) =>
-    open(factory, shard, fromSeq, (damage) => {
-      const { toSeq, file, offset, what } = damage
-      const from = Math.max(damage.fromSeq, toldSeq)
-      if (from >= toSeq) return
-      toldSeq = toSeq
-      const lost = { shard, from, to: toSeq - 1, records: toSeq - from, file, offset, what }
-      counters.add('records_lost', lost.records)
-      log.error(lost, 'damaged records of the journal cannot be stored: they are lost here')
-      raise({
-        kind: 'journal_damaged',
-        severity: 'critical',
-        summary: `Records of shard ${shard} are damaged in the journal and were not stored`,
-        evidence: lost,
-      })
+  return (damage) => {
+    const { toSeq, file, offset, what } = damage
+    const from = Math.max(damage.fromSeq, toldSeq)
+    if (from >= toSeq) return
+    toldSeq = toSeq
+    const to = toSeq - 1
+    const lost = { shard, from, to, records: toSeq - from, file, offset, what }
+    counters.add('records_lost', lost.records)
+    log.error(lost, 'damaged records of the journal cannot be stored: they are lost here')
+    raise({
+      kind: 'journal_damaged',
+      severity: 'critical',
+      summary: `Records ${from} to ${to} of shard ${shard} are damaged and were not stored`,
+      evidence: lost,
     })
+  }
 }
 
 /** Id of the start of the daemon that wrote a record; '' where that cannot be read. */

@@ -5,6 +5,7 @@ import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { readMarks } from '../journal/batch-marks.ts'
+import type { Damage } from '../journal/damage.ts'
 import { type Disk, realDisk } from '../journal/disk.ts'
 import { readEpoch } from '../journal/epoch.ts'
 import { idText } from '../journal/identity.ts'
@@ -44,6 +45,22 @@ export function openShard(
   const scan = { directory, segments, marksMax, bytesMax: BATCH_MARKS_SCAN_BYTES, disk }
   const batchCount = readMarks(scan, (mark) => ids.put(mark))
   return { ...opened, batchIds, batchCount }
+}
+
+/** Raises what the opening found damaged in a journal: these records are lost. */
+export function tellDamage(
+  shard: number,
+  damage: readonly Damage[],
+  raise: (report: IncidentReport) => void,
+): void {
+  for (const one of damage) {
+    raise({
+      kind: 'journal_damaged',
+      severity: 'critical',
+      summary: `Records ${one.fromSeq} to ${one.toSeq - 1} of shard ${shard} are damaged`,
+      evidence: { shard, ...one },
+    })
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { STORE_STALL_MS_MAX } from '../../src/limits.ts'
 import { checkPostgres, connect } from '../../src/storage/postgres/connection.ts'
+import { damage } from '../support/faulty-disk.ts'
 import { startPostgres, type TestPostgres, temporaryDirectory } from '../support/postgres.ts'
 import { runUntil, StoreBench } from '../support/store-bench.ts'
 
@@ -190,18 +191,49 @@ t.test('records that left the journal unstored are told, exactly, and counted', 
   agent.onClose()
 })
 
-t.test('a damaged journal stops this store alone, and says so', async (t) => {
+t.test('a segment that is gone stops this store alone, and says so', async (t) => {
   const store = bench(t)
   store.append(5000)
   store.close()
   const [segment] = readdirSync(store.directory)
-  truncateSync(join(store.directory, segment as string), 4096)
-  const agent = store.agent(postgres.url, { schema: 'damaged' })
+  truncateSync(join(store.directory, segment as string), 0)
+  const agent = store.agent(postgres.url, { schema: 'gone' })
   await agent.onStart()
   await runUntil(agent, () => store.counters.get('failures') > 0, 'noticed')
   t.match(agent.status(), { lastError: { code: 'JOURNAL_CORRUPT' } })
   t.equal(agent.drain(), true)
   agent.onClose()
+})
+
+t.test('damaged records are passed over, exactly; the rest is stored, once', async (t) => {
+  const store = bench(t)
+  for (let n = 0; n < 50; n++) store.append(100)
+  const [segment] = readdirSync(store.directory)
+  // The 11th block, the header of the 21st.
+  const block = 64 * 101
+  damage(join(store.directory, segment as string), 'flip', 64 + 10 * block + 700)
+  damage(join(store.directory, segment as string), 'flip', 64 + 20 * block + 8)
+  const settings = { schema: 'damaged', batch_rows: 300 }
+  const agent = store.agent(postgres.url, settings)
+  await agent.onStart()
+  await runUntil(agent, () => store.stored.load() === 5000, 'stored')
+  agent.onClose()
+  t.equal(store.counters.get('records'), 4800)
+  t.equal(store.counters.get('records_lost'), 200)
+  t.same(
+    store.incidents.map(({ kind, evidence: { from, to } }) => [kind, from, to]),
+    [
+      ['journal_damaged', 1000, 1099],
+      ['journal_damaged', 2000, 2099],
+    ],
+  )
+  const again = store.agent(postgres.url, settings)
+  store.append(10)
+  await again.onStart()
+  await runUntil(again, () => store.stored.load() === 5010, 'goes on behind it')
+  again.onClose()
+  t.equal(store.counters.get('records'), 4810)
+  t.equal(store.counters.get('records_lost'), 200)
 })
 
 t.test('a batch waits for batch_ms to fill, and not at all when draining', async (t) => {

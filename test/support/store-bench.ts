@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemClock } from '../../src/clock.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
-import { JournalReader } from '../../src/journal/reader.ts'
+import { SkippingReader } from '../../src/journal/skipping-reader.ts'
 import { JournalWriter } from '../../src/journal/writer.ts'
 import { MIB } from '../../src/limits.ts'
 import { counterNames } from '../../src/ops/counter-catalog.ts'
@@ -18,6 +18,7 @@ import { POSITION, POSITION_COUNT } from '../../src/pipeline.ts'
 import { SharedSeq } from '../../src/ring/shared-seq.ts'
 import { PostgresAgent } from '../../src/storage/postgres/agent.ts'
 import type { Agent } from '../../src/threads/agent.ts'
+import { lossTeller } from '../../src/threads/journal-readers.ts'
 import { TickBatch } from '../../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
@@ -130,12 +131,21 @@ export class StoreBench {
   }
 
   agent(url: string | (() => string), settings: Partial<Config['postgres']> = {}, shard = 0) {
+    const { counters, log } = this
+    const raise = (report: IncidentReport) => void this.incidents.push(report)
+    const onSkip = lossTeller({ shard, counters, log, raise })
     return new PostgresAgent({
       shard,
       config: { ...configSchema.parse({}).postgres, batch_ms: 1, ...settings },
       url: typeof url === 'string' ? () => url : url,
       openReader: (fromSeq) =>
-        new JournalReader({ directory: this.directory, fromSeq, durable: () => this.durable }),
+        new SkippingReader({
+          directory: this.directory,
+          shard,
+          fromSeq,
+          durable: () => this.durable,
+          onSkip,
+        }),
       durable: () => this.durable,
       oldest: () => this.oldest,
       stored: this.stored,
@@ -146,7 +156,7 @@ export class StoreBench {
       counters: this.counters,
       breaker: this.breaker,
       refused: this.refused,
-      raise: (report) => this.incidents.push(report),
+      raise,
       wake: () => {},
     })
   }
