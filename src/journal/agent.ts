@@ -312,14 +312,16 @@ export class JournalAgent implements Agent {
       this.#notePositions()
     }
     clock.read()
+    const { openBytes } = this.#writer
+    const isShort = this.#budget.refusal(this.#closedBytes + openBytes, nowMs) !== undefined
     const count = removableCount(this.#segments, {
       storedSeq: storedSeq(),
       durableSeq: positions.durable.load(),
       retainMs: settings.retain_ms,
       // Where room is short, what is stored goes first.
-      retainBytes: this.#budget.isShort(nowMs) ? 0 : settings.retain_bytes,
+      retainBytes: isShort ? 0 : settings.retain_bytes,
       nowMs: clock.sec * 1000,
-      openBytes: this.#writer.openBytes,
+      openBytes,
     })
     if (count > 0) {
       // First: what is gone is known to have been stored.

@@ -265,6 +265,22 @@ t.test('above its budget the journal holds until the stores have caught up', asy
   t.equal(rig.raised.length, 1, 'once for the time that it held')
 })
 
+t.test(
+  'a journal that is exactly as large as it may be makes room of what is stored',
+  async (t) => {
+    const { rig: like } = newRig(t)
+    for (let n = 0; n < 4; n++) turn(like, 1000, 1000)
+    const bytes = like.counters.get('segment_bytes')
+    const { rig } = newRig(t, { ...eager, bytes_max: bytes, retain_bytes: bytes })
+    for (let n = 0; n < 4; n++) turn(rig, 1000, 1000)
+    t.equal(rig.counters.get('segment_bytes'), bytes)
+    rig.storedSeq = 4000
+    for (let n = 0; n < 4; n++) turn(rig, n === 0 ? 1000 : 0, 1000)
+    t.equal(rig.counters.get('holding'), 0)
+    t.equal(rig.position('durable').load(), 5000)
+  },
+)
+
 t.test('when the file system is short of room, stored segments go and ingest waits', async (t) => {
   const { disk, rig } = newRig(t, { ...eager, free_bytes_min: 1000 })
   disk.free = 1000
