@@ -59,7 +59,7 @@ export class Faults {
   /** An end that waits for its moment. */
   #ambush: { moment: Moment; steps: number; end: () => void } | undefined
   #acknowledgedCount = 0
-  readonly #flips: { file: SimulatedFile; offset: number; bit: number }[] = []
+  readonly #flips: { file: SimulatedFile; mend: () => void }[] = []
 
   constructor(world: World) {
     this.#world = world
@@ -205,8 +205,8 @@ export class Faults {
   }
 
   /**
-   * In a closed segment: in the newest one a flip of the last block is no different from a torn
-   * write, and the product says so.
+   * In a closed segment, one a file: in the newest one a flip of the last block is no different from
+   * a torn write, and so is one that hits both the last block and the seal that bears witness.
    */
   #flip(): boolean {
     const { random, disk } = this.#world
@@ -214,16 +214,17 @@ export class Faults {
     const path = closed[random.below(Math.max(1, closed.length))]
     const file = path === undefined ? undefined : disk.file(path)
     if (file === undefined || file.sizeBytes === 0) return false
-    const flip = { file, offset: random.below(file.sizeBytes), bit: random.below(8) }
-    file.flipBit(flip.offset, flip.bit)
-    this.#flips.push(flip)
+    if (this.#flips.some((flip) => flip.file === file)) return false
+    const mend = file.flipBit(random.below(file.sizeBytes), random.below(8))
+    this.#flips.push({ file, mend })
     this.flippedPaths.add(path as string)
+    this.#world.isDamaged = true
     return true
   }
 
   /** The file is restored from a copy. */
   #unflip(): void {
-    const flip = this.#flips.pop()
-    if (flip !== undefined) flip.file.flipBit(flip.offset, flip.bit)
+    this.#flips.pop()?.mend()
+    this.#world.isDamaged = this.#flips.length > 0
   }
 }

@@ -78,10 +78,17 @@ export class SimulatedFile {
     return { lost, torn }
   }
 
-  /** Flips one bit on the disk and in the cache; the same call again mends it. */
-  flipBit(offset: number, bit: number): void {
-    this.#cached[offset] = (this.#cached[offset] as number) ^ (1 << bit)
-    this.#durable[offset] = (this.#durable[offset] as number) ^ (1 << bit)
+  /** Flips one bit on the disk and in the cache. Returns what puts it right, if it still is so. */
+  flipBit(offset: number, bit: number): () => void {
+    const sound = this.#cached[offset] as number
+    const flipped = sound ^ (1 << bit)
+    for (const bytes of [this.#cached, this.#durable]) bytes[offset] = flipped
+    return () => {
+      // What was written since is left alone; what was read and written back is flipped still.
+      for (const bytes of [this.#cached, this.#durable]) {
+        if (offset < this.sizeBytes && bytes[offset] === flipped) bytes[offset] = sound
+      }
+    }
   }
 
   bytes(): Uint8Array {

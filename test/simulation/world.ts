@@ -55,6 +55,8 @@ export class World {
   readonly damaged: DamagedRange[] = []
   readonly settings: LifeSettings
   daemon: Daemon | undefined
+  /** A bit of a closed segment is flipped. */
+  isDamaged = false
   /** How the daemon ends next: with the power, or alone. */
   losesPower = false
   /** Its agent gets no turns: it hangs. */
@@ -143,8 +145,9 @@ export class World {
     })
     this.epochSeen = epoch
     this.published.begin(firstSeq)
-    const oldest = this.daemon.memory.oldest.load()
-    for (const pusher of this.pushers) pusher.forget((id) => this.published.isBelow(id, oldest))
+    // Of what is damaged at a start, nobody knows that it was pushed.
+    const knownFrom = this.isDamaged ? firstSeq : this.daemon.memory.oldest.load()
+    for (const pusher of this.pushers) pusher.forget((id) => this.published.isBelow(id, knownFrom))
     return true
   }
 
