@@ -13,6 +13,10 @@ class Decode {
   readonly sources = new Set<number>()
   nextSeq = 1000
   frameBytesMax = 0
+  /** Frames of bodies with a key; what is said of such a body. */
+  readonly keyed: Buffer[] = []
+  repeated = 0
+  isReused = false
   isStalled = false
   /** Says durable as soon as it has answered. */
   syncs = true
@@ -51,7 +55,9 @@ class Decode {
       this.sources.add(meta.source)
       this.frameBytesMax = Math.max(this.frameBytesMax, text.length)
       const { source, token } = meta
-      const counts = { accepted, duplicate, rejected, repeated: 0, isReused: false }
+      if ((meta.flags & FRAME_FLAG.MARKED) !== 0) this.keyed.push(Buffer.from(bytes.slice(start)))
+      const { repeated, isReused } = this
+      const counts = { accepted, duplicate, rejected, repeated, isReused }
       receipts.receipt({ token, source, firstSeq: this.nextSeq, ...counts })
       this.nextSeq += accepted
       frames.release()
@@ -71,10 +77,16 @@ function setUp(t: Test, options: RigOptions = {}) {
   return { rig, decode }
 }
 
-async function post(rig: ServeRig, type: string, body: string | Uint8Array, query = '') {
+async function post(
+  rig: ServeRig,
+  type: string,
+  body: string | Uint8Array,
+  query = '',
+  key?: string,
+) {
   const response = await fetch(`${rig.http}/v1/ticks${query}`, {
     method: 'POST',
-    headers: { 'content-type': type },
+    headers: { 'content-type': type, ...(key === undefined ? {} : { 'idempotency-key': key }) },
     body,
   })
   return {
@@ -131,6 +143,46 @@ t.test('a body of duplicates only waits for the records that it repeats', async 
   t.notOk(isAnswered, 'the record that was repeated is among those not yet durable')
   rig.durable = decode.nextSeq
   t.match((await answer).body, { accepted: 0, duplicate: 1, first_seq: null, last_seq: null })
+})
+
+t.test('a repeated body is answered once the records of the first try are durable', async (t) => {
+  const { rig, decode } = setUp(t)
+  decode.syncs = false
+  decode.repeated = 2
+  let isAnswered = false
+  const body = '{"n":"again"}\n{"n":"again"}\n'
+  const answer = post(rig, NDJSON, body, '', 'key-1').finally(() => {
+    isAnswered = true
+  })
+  await until(() => decode.texts.length === 1)
+  rig.durable = 1001
+  await turns(20)
+  t.notOk(isAnswered, 'one of two is durable: not yet')
+  rig.durable = 1002
+  const counts = { accepted: 0, duplicate: 2, repeated: 2, first_seq: 1000, last_seq: 1001 }
+  t.match(await answer, { status: 200, body: counts })
+})
+
+t.test('each frame of a body with a key is a part of it, under one digest', async (t) => {
+  const { rig, decode } = setUp(t)
+  const lines = `${JSON.stringify({ n: 'x'.repeat(1000) })}\n`.repeat(200)
+  t.match(await post(rig, NDJSON, lines, '', 'key-1'), { status: 200, body: { accepted: 200 } })
+  t.match(await post(rig, NDJSON, '{"n":1}\n', '', 'key-2'), { status: 200 })
+  const digests = decode.keyed.map((frame) => frame.subarray(0, 16).toString('hex'))
+  const parts = decode.keyed.map((frame) => frame.readUInt32LE(16))
+  t.same(parts, [0, 1, 2, 3, 0])
+  t.same(new Set(digests.slice(0, 4)).size, 1)
+  t.not(digests[4], digests[0])
+  await post(rig, NDJSON, '{"n":1}\n')
+  t.equal(decode.keyed.length, 5, 'without a key there is no prefix')
+})
+
+t.test('a key that stood for another body is a conflict; one too long is refused', async (t) => {
+  const { rig, decode } = setUp(t)
+  decode.isReused = true
+  const answer = await post(rig, NDJSON, '{"n":"bad"}\n', '', 'key-1')
+  t.match(answer, { status: 409, body: { error: { code: 'key_reused' }, rejected: 1 } })
+  t.match(await post(rig, NDJSON, '{}', '', 'k'.repeat(256)), { status: 400 })
 })
 
 t.test('a JSON array or object becomes lines, byte for byte', async (t) => {
