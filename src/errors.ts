@@ -11,6 +11,7 @@ export const ERROR_CODES = [
   'CONFIG_INVALID', // the configuration has errors; exit code 2
   'STATE_DIR_UNUSABLE', // the state directory cannot be created, written or locked
   'ADDRESS_IN_USE', // a listener's address is taken or not ours
+  'ACCESS_INVALID', // API keys, keys of JSON Web Tokens or the certificate cannot be used
   'POSTGRES_UNREACHABLE', // no PostgreSQL answers at the configured address
   'POSTGRES_REFUSED', // PostgreSQL answered and refused (password, rights, database)
   'POSTGRES_CONFLICT', // another daemon writes the same database, or the position is not ours

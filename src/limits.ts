@@ -104,13 +104,15 @@ export const REDIS_CHECK_MS = 10_000
 /** Latest values in one Redis pipeline: bounds the memory of a flush, about 10 MB. */
 export const REDIS_PIPELINE_VALUES_MAX = 10_000
 
-/** Feed: longest control message of a subscriber; longer ones close the socket. */
+/** Feed: longest control message of a subscriber; longer ones close the socket with 1009. */
 export const FEED_MESSAGE_BYTES_MAX = 64 * KIB
+/** As above, longest that is received at all: the server cuts a longer one off without a code. */
+export const FEED_MESSAGE_BYTES_RECEIVED_MAX = 256 * KIB
 /** Symbols and globs of one subscription; globs cost a scan of the instruments each. */
 export const FEED_SYMBOLS_MAX = 1000
 export const FEED_GLOBS_MAX = 16
 /** Distinct streams at once: each has a sequence and a frame buffer of its own. */
-export const FEED_STREAMS_MAX = 4096
+export const FEED_STREAMS_MAX = 16_384
 /** Instruments listed in one answer; the rest are in GET /v1/instruments. */
 export const FEED_INSTRUMENTS_LISTED_MAX = 4096
 /** Control messages of a subscriber: enough for all its subscriptions at once, then a trickle. */
@@ -118,10 +120,47 @@ export const FEED_MESSAGES_BURST = 512
 export const FEED_MESSAGES_PER_SECOND = 50
 /** Refused messages in a row, after which the subscriber is closed. */
 export const FEED_STRIKES_MAX = 100
+/** Replays that read the journal at once (a quarter of a MiB each), and those that wait for them. */
+export const FEED_REPLAYS_MAX = 16
+export const FEED_REPLAYS_WAITING_MAX = 4096
+/** Records that a replay reads in one turn of the feed, and those counted again after an overrun. */
+export const FEED_REPLAY_TICKS = 1024
+export const FEED_RECOUNT_TICKS = 65_536
+/** Records between two places to replay from: read over in well under a tenth of a second. */
+export const FEED_CHECKPOINT_TICKS = 524_288
+/** Such places, in memory and as a file, a shard. */
+export const FEED_CHECKPOINT_BYTES_MAX = 16 * MIB
 /** The `latest` channel and the image after conflation: newest values are sent this often. */
 export const FEED_LATEST_MS = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
+
+/** API keys in one file, and its size. */
+export const KEYS_MAX = 10_000
+export const KEYS_FILE_BYTES_MAX = 16 * MIB
+/** Longest token, key or JSON Web Token: what proxies take as a header. */
+export const TOKEN_LENGTH_MAX = 8 * KIB
+/** Files of keys and certificates are looked at for changes this often; so is what has expired. */
+export const ACCESS_CHECK_MS = 1000
+/** Feed connections that have not yet sent their token. */
+export const FEED_PENDING_MAX = 1024
+/** Holders of keys or tokens that are known at once: connected, or seen a moment ago. */
+export const HOLDERS_MAX = 20_000
+/** Addresses whose connections and failures are counted; the longest unseen are forgotten. */
+export const ADDRESSES_MAX = 20_000
+/** Tokens that one address may get wrong at once, and a second: a check of a signature costs. */
+export const TOKEN_FAILURES_BURST = 20
+export const TOKEN_FAILURES_PER_SECOND = 1
+/** Seconds of its rate that a holder may use at once. */
+export const RATE_BURST_SECONDS = 10
+/** The same decision on access again within this time is counted, and written as one line. */
+export const AUDIT_REPEAT_MS = 60_000
+/** Different decisions within that time, and text that waits for the disk; beyond it: counted. */
+export const AUDIT_DECISIONS_MAX = 2000
+export const AUDIT_BUFFER_LENGTH_MAX = 512 * KIB
+/** A JWKS address: how long its keys are taken for new, and how long an answer may take. */
+export const JWKS_AGE_MS_MAX = 600_000
+export const JWKS_ANSWER_MS_MAX = 5000
 
 /** Id of a pushed batch, characters. */
 export const BATCH_ID_LENGTH_MAX = 255

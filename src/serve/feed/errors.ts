@@ -28,6 +28,11 @@ export const FEED_ERRORS = {
   },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
   stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
+  key_limit: { code: 3003, meaning: 'a limit of the key; try again after `retry_after_ms`' },
+  auth_required: { code: 4001, meaning: 'send {"op":"auth","token"} first' },
+  bad_token: { code: 4002, meaning: 'the token is not known, has expired or was revoked' },
+  forbidden: { code: 4003, meaning: 'the key has no right to this' },
+  already_authenticated: { code: 4004, meaning: 'this connection has a token already' },
   replay_limit: { code: 3003, meaning: 'too many replays at once; try later' },
 } as const satisfies Record<string, { code: number; meaning: string }>
 
@@ -36,7 +41,9 @@ export type FeedErrorName = keyof typeof FEED_ERRORS
 /** WebSocket close codes that the feed uses itself. */
 export const CLOSE_CODES = {
   going_away: { code: 1001, meaning: 'the daemon is stopping; connect again' },
+  too_large: { code: 1009, meaning: 'a message was longer than `message_bytes`' },
   abuse: { code: 4000, meaning: 'too many refused messages' },
+  unauthorized: { code: 4001, meaning: 'no valid token in time, or it was revoked or expired' },
   slow: { code: 4008, meaning: 'read too slowly; the reason is {"stream","last_seq"}' },
 } as const satisfies Record<string, { code: number; meaning: string }>
 
