@@ -1,0 +1,402 @@
+// A connection to the feed that stays: it reconnects, subscribes again, and asks for what it missed.
+//
+//   idle ─→ connecting ─→ open ─→ waiting (back-off) ─→ connecting … ─→ closed
+//
+// One socket, any number of subscriptions. It reads no files and no environment, and names no
+// module of Node: the socket is the platform's `WebSocket`, or the one that is given.
+
+import { ObjectBatch } from './batch.ts'
+import { FlatBatch, readFlatFrame } from './flat-batch.ts'
+import {
+  type Ack,
+  FeedError,
+  type Protocol,
+  type ServerMessage,
+  type SubscribeRequest,
+  type Welcome,
+} from './messages.ts'
+import { readMsgpack } from './msgpack.ts'
+import type { FeedRecord, Instrument } from './record.ts'
+import { newStats, type Stats } from './stats.ts'
+import { type Handlers, type Link, Subscription } from './subscription.ts'
+
+export type FeedState = 'connecting' | 'open' | 'waiting' | 'closed'
+
+export interface FeedOptions {
+  /** Sub-protocol; `fb` is the cheapest on both sides. */
+  readonly protocol?: Protocol
+  /** Sent as the first message, where the daemon wants a key. */
+  readonly token?: string
+  /** A constructor like the platform's `WebSocket`: on Node 20, that of `ws`. */
+  readonly WebSocket?: new (
+    url: string,
+    protocols?: string[],
+  ) => unknown
+  readonly onState?: (state: FeedState, error: FeedError | undefined) => void
+  /** Records that may wait for one reader, and behind one hole. */
+  readonly queueRecordsMax?: number
+  /** Ask for missed sequences again. */
+  readonly fillGaps?: boolean
+  /** First and longest wait before a reconnect; `0` as the longest = never reconnect. */
+  readonly backoffMs?: readonly [first: number, longest: number]
+}
+
+/** What is used of a WebSocket. `pause` and `resume` are there with the package `ws`. */
+interface Socket {
+  binaryType: string
+  onmessage: ((event: { data: unknown }) => void) | null
+  onclose: ((event: { code: number; reason: string }) => void) | null
+  onerror: (() => void) | null
+  send(text: string): void
+  close(code?: number): void
+  pause?(): void
+  resume?(): void
+}
+
+const QUEUE_RECORDS_MAX = 262_144
+const BACKOFF_MS = [250, 10_000] as const
+const CONNECT_MS_MAX = 15_000
+/** The protocol's own number of heartbeats after which a silent connection is dead. */
+const SILENT_HEARTBEATS_MAX = 3
+/** Refused for what it is: trying again would change nothing. */
+const FINAL_CLOSES: ReadonlySet<number> = new Set([4000, 4001, 4003])
+/** Error codes of a `from` that cannot be served: 1004, 2002 and what is too old. */
+const FROM_ERRORS: ReadonlySet<string> = new Set([
+  'bad_field',
+  'from_unavailable',
+  'replay_aged_out',
+])
+
+/** Opens the feed. It reconnects by itself until `close`. */
+export function connect(url: string, options: FeedOptions = {}): Feed {
+  return new Feed(url, options)
+}
+
+export class Feed {
+  readonly url: string
+  readonly stats: Stats = newStats()
+  state: FeedState = 'connecting'
+  /** The newest greeting of the server. */
+  welcome: Welcome | undefined
+  readonly #options: FeedOptions
+  readonly #link: Link
+  readonly #subscriptions = new Set<Subscription>()
+  readonly #byStream = new Map<number, Subscription>()
+  readonly #names = new Map<number, Instrument>()
+  /** Waiting for an answer; what is asked of a connection ends with it. */
+  readonly #requests = new Map<number, (answer: ServerMessage) => void>()
+  readonly #pings = new Set<(error: FeedError) => void>()
+  #socket: Socket | undefined
+  #requestLast = 0
+  #attempts = 0
+  #heardAtMs = 0
+  #isPaused = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #watch: ReturnType<typeof setInterval> | undefined
+
+  constructor(url: string, options: FeedOptions) {
+    this.url = url
+    this.#options = options
+    this.#link = {
+      queueRecordsMax: options.queueRecordsMax ?? QUEUE_RECORDS_MAX,
+      fillsGaps: options.fillGaps ?? true,
+      fill: (subscription, from, to) => this.#fill(subscription, from, to),
+      unsubscribe: (subscription) => this.#unsubscribe(subscription),
+      onPressure: () => this.#relieve(),
+    }
+    this.#open()
+  }
+
+  /** Subscribes now, or as soon as there is a connection. With `batch` it calls; else iterate. */
+  subscribe(request: SubscribeRequest, handlers: Handlers = {}): Subscription {
+    const subscription = new Subscription(this.#link, request, handlers)
+    this.#subscriptions.add(subscription)
+    if (this.state === 'open') this.#subscribe(subscription)
+    else if (this.state === 'closed')
+      subscription.end(new FeedError('closed', 'the feed is closed'))
+    return subscription
+  }
+
+  /** Milliseconds to the server and back. */
+  async ping(): Promise<number> {
+    const startMs = performance.now()
+    await new Promise<unknown>((resolve, reject) => {
+      if (this.state !== 'open') {
+        reject(new FeedError('disconnected', 'there is no connection'))
+        return
+      }
+      this.#pings.add(reject)
+      this.#request({ op: 'ping' }, (answer) => {
+        this.#pings.delete(reject)
+        resolve(answer)
+      })
+    })
+    return performance.now() - startMs
+  }
+
+  /** Ends the connection and every subscription. */
+  close(): void {
+    this.#finish(undefined)
+  }
+
+  /** Ends the socket as a fault of the network would: it reconnects. For tests. */
+  cut(): void {
+    this.#drop('cut')
+  }
+
+  #open(): void {
+    const { protocol = 'fb', WebSocket = platformSocket() } = this.#options
+    this.#setState('connecting', undefined)
+    const socket = new WebSocket(this.url, [`tickd.v1.${protocol}`]) as Socket
+    socket.binaryType = 'arraybuffer'
+    this.#socket = socket
+    this.#isPaused = false
+    this.#heardAtMs = performance.now()
+    socket.onmessage = ({ data }) => {
+      if (this.#socket === socket) this.#onData(data)
+    }
+    // The close that follows tells more.
+    socket.onerror = () => {}
+    socket.onclose = ({ code, reason }) => {
+      if (this.#socket === socket) this.#onClose(code, reason)
+    }
+    clearInterval(this.#watch)
+    this.#watch = setInterval(() => this.#checkAlive(), 1000)
+  }
+
+  #onData(data: unknown): void {
+    this.#heardAtMs = performance.now()
+    this.stats.frames++
+    if (typeof data === 'string') {
+      this.stats.bytes += data.length
+      const message = JSON.parse(data) as ServerMessage
+      if (message.op === 'data') this.#onJsonFrame(message)
+      else this.#onMessage(message)
+      return
+    }
+    const bytes = new Uint8Array(data as ArrayBuffer)
+    this.stats.bytes += bytes.byteLength
+    if (this.#options.protocol === 'msgpack') this.#onMsgpackFrame(bytes)
+    else {
+      const frame = readFlatFrame(bytes)
+      const subscription = this.#byStream.get(frame.head.stream)
+      if (subscription === undefined) return
+      const kind = subscription.kindOf(frame.head)
+      this.#onBatch(subscription, new FlatBatch(frame, this.#names, kind))
+    }
+  }
+
+  #onJsonFrame({ stream, epoch, first_seq: firstSeq, records }: ServerMessage): void {
+    this.#onObjects(stream, epoch, firstSeq, records)
+  }
+
+  #onMsgpackFrame(bytes: Uint8Array): void {
+    const { s, e, q, t } = readMsgpack(bytes) as Record<string, unknown>
+    this.#onObjects(s, e, q, t)
+  }
+
+  #onObjects(stream: unknown, epoch: unknown, firstSeq: unknown, records: unknown): void {
+    const head = { stream: Number(stream), epoch: Number(epoch), firstSeq: Number(firstSeq) }
+    const subscription = this.#byStream.get(head.stream)
+    if (subscription === undefined) return
+    const kind = subscription.kindOf(head)
+    this.#onBatch(subscription, new ObjectBatch(head, records as FeedRecord[], kind))
+  }
+
+  #onBatch(subscription: Subscription, batch: FlatBatch | ObjectBatch): void {
+    this.stats.records += batch.count
+    if (batch.count > 0 && !batch.isImage && !batch.isReplay) {
+      const latencyMs = Date.now() - batch.receivedMs(batch.count - 1)
+      this.stats.latencyMs = latencyMs
+      subscription.stats.latencyMs = latencyMs
+    }
+    subscription.onBatch(batch)
+  }
+
+  #onMessage(message: ServerMessage): void {
+    const { op, id, stream } = message
+    if (typeof id === 'number' && this.#requests.has(id)) {
+      const answer = this.#requests.get(id)
+      this.#requests.delete(id)
+      answer?.(message)
+      return
+    }
+    if (op === 'welcome') this.#onWelcome(message as unknown as Welcome)
+    else if (op === 'instruments') this.#learn(message.instruments as Instrument[])
+    else if (op === 'heartbeat') {
+      for (const [key, nextSeq] of Object.entries(message.streams as Record<string, number>)) {
+        this.#byStream.get(Number(key))?.onHeartbeat(nextSeq)
+      }
+    } else if (typeof stream === 'number') this.#byStream.get(stream)?.onMessage(message)
+  }
+
+  #onWelcome(welcome: Welcome): void {
+    this.welcome = welcome
+    this.#attempts = 0
+    if (this.#options.token !== undefined) this.#send({ op: 'auth', token: this.#options.token })
+    this.#setState('open', undefined)
+    for (const subscription of this.#subscriptions) this.#subscribe(subscription)
+  }
+
+  #subscribe(subscription: Subscription, from = subscription.from()): void {
+    const { channel, symbols, slow } = subscription.request
+    this.#request({ op: 'subscribe', channel, symbols, slow, from }, (answer) => {
+      if (subscription.isClosed) return
+      if (answer.op === 'ack') this.#onAck(subscription, answer as unknown as Ack)
+      else this.#onRefused(subscription, answer, typeof from === 'object')
+    })
+  }
+
+  #onAck(subscription: Subscription, ack: Ack): void {
+    for (const { instruments, instrument_count: count } of ack.symbols) {
+      this.#learn(instruments)
+      if (count > instruments.length) this.#loadInstruments()
+    }
+    this.#byStream.set(ack.stream, subscription)
+    subscription.onAck(ack)
+  }
+
+  #onRefused(subscription: Subscription, answer: ServerMessage, wasResume: boolean): void {
+    const error = FeedError.of(answer)
+    if (wasResume && subscription.ack !== undefined && FROM_ERRORS.has(error.name)) {
+      // What lies between cannot be had here: begin anew, and the ack shows how much is missing.
+      this.#subscribe(subscription, subscription.request.from === 'snapshot' ? 'snapshot' : 'live')
+    } else if (error.retryAfterMs !== undefined) {
+      setTimeout(() => {
+        if (this.state === 'open' && !subscription.isClosed) this.#subscribe(subscription)
+      }, error.retryAfterMs)
+    } else {
+      this.#subscriptions.delete(subscription)
+      subscription.end(error)
+    }
+  }
+
+  #fill(subscription: Subscription, from: number, to: number): boolean {
+    if (this.state !== 'open') return false
+    this.#request({ op: 'fill', stream: subscription.stream, from, to }, (answer) => {
+      if (answer.op === 'error') subscription.onFillEnd()
+    })
+    return true
+  }
+
+  #unsubscribe(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription)
+    const { stream } = subscription
+    if (this.#byStream.get(stream) !== subscription) return
+    this.#byStream.delete(stream)
+    if (this.state === 'open') this.#request({ op: 'unsubscribe', stream }, () => {})
+    this.#relieve()
+  }
+
+  /** Names beyond those that an ack lists are had over HTTP, page by page. */
+  #loadInstruments(): void {
+    const origin = new URL(this.url)
+    origin.protocol = origin.protocol.replace('ws', 'http')
+    const page = async (after: number): Promise<void> => {
+      const response = await fetch(new URL(`/v1/instruments?after=${after}`, origin))
+      const { instruments, next } = (await response.json()) as {
+        instruments: Instrument[]
+        next: number | null
+      }
+      this.#learn(instruments)
+      if (next !== null) await page(next)
+    }
+    // Without them records have no names yet: shown as null, which is true.
+    page(0).catch(() => {})
+  }
+
+  #learn(instruments: readonly Instrument[]): void {
+    for (const instrument of instruments) this.#names.set(instrument.id, instrument)
+  }
+
+  /** Lets the socket wait while a reader is behind, where the socket can. */
+  #relieve(): void {
+    const socket = this.#socket
+    if (socket?.pause === undefined || socket.resume === undefined) return
+    let fullest = 0
+    for (const { queuedCount } of this.#subscriptions) fullest = Math.max(fullest, queuedCount)
+    const { queueRecordsMax } = this.#link
+    if (!this.#isPaused && fullest > queueRecordsMax / 2) {
+      this.#isPaused = true
+      socket.pause()
+    } else if (this.#isPaused && fullest <= queueRecordsMax / 4) {
+      this.#isPaused = false
+      this.#heardAtMs = performance.now()
+      socket.resume()
+    }
+  }
+
+  #checkAlive(): void {
+    const heartbeatMs = this.welcome?.limits.heartbeat_ms ?? 0
+    const isOpen = this.state === 'open'
+    const silentMsMax = isOpen ? heartbeatMs * SILENT_HEARTBEATS_MAX + 1000 : CONNECT_MS_MAX
+    if (this.state === 'waiting' || this.#isPaused) return
+    if (performance.now() - this.#heardAtMs > silentMsMax) this.#drop('silent')
+  }
+
+  #drop(reason: string): void {
+    const socket = this.#socket
+    if (socket === undefined) return
+    this.#onClose(0, reason)
+    socket.close()
+  }
+
+  #onClose(code: number, reason: string): void {
+    this.#socket = undefined
+    clearInterval(this.#watch)
+    const error = new FeedError('disconnected', `the connection ended: ${code} ${reason}`, code)
+    this.#forget(error)
+    const [firstMs, longestMs] = this.#options.backoffMs ?? BACKOFF_MS
+    if (FINAL_CLOSES.has(code) || longestMs === 0) {
+      this.#finish(error)
+      return
+    }
+    if (this.state === 'open') this.stats.reconnects++
+    const waitMs = Math.min(longestMs, firstMs * 2 ** this.#attempts++)
+    this.#setState('waiting', error)
+    // Jitter: a thousand clients of a restarted daemon do not come in the same millisecond.
+    this.#timer = setTimeout(() => this.#open(), waitMs * (0.5 + Math.random() / 2))
+  }
+
+  #finish(error: FeedError | undefined): void {
+    if (this.state === 'closed') return
+    clearInterval(this.#watch)
+    clearTimeout(this.#timer)
+    const socket = this.#socket
+    this.#socket = undefined
+    socket?.close(1000)
+    for (const subscription of [...this.#subscriptions]) subscription.end(error)
+    this.#subscriptions.clear()
+    this.#forget(error ?? new FeedError('closed', 'the feed was closed'))
+    this.#setState('closed', error)
+  }
+
+  /** What belonged to the connection that has ended. */
+  #forget(error: FeedError): void {
+    this.#requests.clear()
+    this.#byStream.clear()
+    for (const reject of this.#pings) reject(error)
+    this.#pings.clear()
+  }
+
+  #request(message: object, onAnswer: (answer: ServerMessage) => void): void {
+    const id = ++this.#requestLast
+    this.#requests.set(id, onAnswer)
+    this.#send({ ...message, id })
+  }
+
+  #send(message: object): void {
+    this.#socket?.send(JSON.stringify(message))
+  }
+
+  #setState(state: FeedState, error: FeedError | undefined): void {
+    this.state = state
+    this.#options.onState?.(state, error)
+  }
+}
+
+function platformSocket(): new (url: string, protocols?: string[]) => unknown {
+  const { WebSocket } = globalThis as { WebSocket?: new (url: string) => unknown }
+  if (WebSocket !== undefined) return WebSocket
+  throw new FeedError('no_websocket', 'no WebSocket here: give that of `ws` as options.WebSocket')
+}

@@ -1,0 +1,29 @@
+// @tickd/client: the feed of tickd in Node and in browsers.
+//
+// docs/protocol.md is what it speaks; client/README.md shows how to use it.
+
+export { Book, Books, type Level } from './book.ts'
+export { connect, Feed, type FeedOptions, type FeedState } from './feed.ts'
+export {
+  type Ack,
+  FeedError,
+  type From,
+  type Gap,
+  type Protocol,
+  type ServerMessage,
+  type SubscribeRequest,
+  type Welcome,
+} from './messages.ts'
+export {
+  type Batch,
+  type BookLevel,
+  type FeedRecord,
+  type Instrument,
+  type Price,
+  type Quote,
+  recordsOf,
+  type Status,
+  type Trade,
+} from './record.ts'
+export type { Stats } from './stats.ts'
+export { type FeedEvent, type Handlers, Subscription } from './subscription.ts'

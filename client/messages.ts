@@ -1,0 +1,88 @@
+// Control messages of the protocol, as docs/protocol.md has them, and the client's own words.
+
+import type { Instrument } from './record.ts'
+
+export const PROTOCOLS = ['fb', 'msgpack', 'json'] as const
+/** Sub-protocol, without its `tickd.v1.`. */
+export type Protocol = (typeof PROTOCOLS)[number]
+
+/** Where a subscription begins; `seq` is the first sequence wanted. */
+export type From = 'live' | 'snapshot' | { epoch: number; seq: number } | { ts: string }
+
+export interface SubscribeRequest {
+  readonly channel: string
+  readonly symbols?: readonly string[]
+  readonly from?: From
+  readonly slow?: 'gap' | 'close' | 'conflate'
+}
+
+export interface SymbolResult {
+  readonly symbol: string
+  readonly result: string
+  readonly instrument_count: number
+  readonly instruments: readonly Instrument[]
+}
+
+export interface Ack {
+  readonly op: 'ack'
+  readonly stream: number
+  readonly channel: string
+  readonly epoch: number
+  readonly next_seq: number
+  readonly symbols: readonly SymbolResult[]
+}
+
+export interface Welcome {
+  readonly op: 'welcome'
+  readonly session: string
+  readonly epoch: number
+  readonly server_time: string
+  readonly protocol: string
+  readonly limits: Readonly<Record<string, number>>
+  readonly versions: { readonly tickd: string; readonly protocol: number }
+}
+
+/** Any message of the server: which fields are there depends on `op`. */
+export interface ServerMessage {
+  readonly op: string
+  readonly id?: string | number
+  readonly [field: string]: unknown
+}
+
+/**
+ * Records that were not received. `from` … `to` are sequences of the stream, both included; `to` is
+ * undefined where nobody knows how many there were.
+ */
+export interface Gap {
+  readonly stream: number
+  readonly epoch: number
+  readonly from: number
+  readonly to: number | undefined
+  /**
+   * The server's cause (`slow`, `conflated`, `overrun`, `restart` …), or the client's own:
+   * `undeclared` a hole that the server did not speak of, `reconnect` lost with the connection,
+   * `client` this program read too slowly.
+   */
+  readonly cause: string
+  /** The server's whole message, where there was one. */
+  readonly message: ServerMessage | undefined
+}
+
+/** A refusal of the server, or a failure of the connection (code 0). */
+export class FeedError extends Error {
+  readonly code: number
+  readonly retryAfterMs: number | undefined
+
+  constructor(name: string, message: string, code = 0, retryAfterMs?: number) {
+    super(message)
+    this.name = name
+    this.code = code
+    this.retryAfterMs = retryAfterMs
+  }
+
+  static of(message: ServerMessage): FeedError {
+    const { code, name, msg, retry_after_ms: retryAfterMs } = message
+    const waitMs = typeof retryAfterMs === 'number' ? retryAfterMs : undefined
+    return new FeedError(String(name ?? 'error'), String(msg ?? ''), Number(code), waitMs)
+  }
+}
