@@ -28,7 +28,7 @@ export const FEED_ERRORS = {
   },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
   stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
-  key_limit: { code: 3003, meaning: 'a limit of the key; try again after `retry_after_ms`' },
+  key_limit: { code: 3004, meaning: 'a limit of the key; try again after `retry_after_ms`' },
   auth_required: { code: 4001, meaning: 'send {"op":"auth","token"} first' },
   bad_token: { code: 4002, meaning: 'the token is not known, has expired or was revoked' },
   forbidden: { code: 4003, meaning: 'the key has no right to this' },
