@@ -144,6 +144,8 @@ export class World {
       return `recovered up to ${firstSeq}, and ${this.durableSeen} were durable`
     })
     this.epochSeen = epoch
+    // What recovery found it has made durable: stores may read it at once.
+    this.durableSeen = firstSeq
     this.published.begin(firstSeq)
     // Of what is damaged at a start, nobody knows that it was pushed.
     const knownFrom = this.isDamaged ? firstSeq : this.daemon.memory.oldest.load()
