@@ -21,6 +21,7 @@ import type { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import { TICK_WORDS } from '../../tick/layout.ts'
 import { formatTime } from '../../tick/time.ts'
+import { Pass } from '../access/pass.ts'
 import type { FeedHandler, FeedRefusal, FeedSocket } from '../server.ts'
 import { Accounts, type SubscriberAccount } from './account.ts'
 import { type Control, type ControlId, isRefusal, parseControl, type Subscribe } from './control.ts'
@@ -124,7 +125,7 @@ export class Feed implements FeedHandler<Subscriber> {
     return { status: 400, code: 'unknown_protocol', message }
   }
 
-  open(socket: FeedSocket, protocol: string): Subscriber {
+  open(socket: FeedSocket, protocol: string, pass = Pass.open): Subscriber {
     const { epoch, clock, limits, counters } = this.#options
     const session = `${epoch}-${++this.#sessionLast}`
     const nowMs = clock.monoMs()
@@ -134,6 +135,7 @@ export class Feed implements FeedHandler<Subscriber> {
       session,
       nowMs,
       limits.subscriber_buffer_bytes + FEED_BUFFER_SLACK_BYTES / 2,
+      pass,
     )
     this.#subscribers.add(subscriber)
     this.#heartbeatDueMs.set(subscriber, nowMs + limits.heartbeat_ms)
@@ -274,7 +276,11 @@ export class Feed implements FeedHandler<Subscriber> {
       const message = `at most ${limits.subscriptions_max} subscriptions on a connection`
       return { error: 'subscription_limit', message }
     }
-    const symbols = control.channel === 'test' ? ['*'] : control.symbols
+    const isTest = control.channel === 'test'
+    const { pass } = subscriber
+    const refusal = pass.authorize(control.channel, isTest ? [] : control.symbols, 0)
+    if (refusal !== undefined) return refusal
+    const symbols = isTest ? ['*'] : control.symbols
     const stream = this.#streams.open(control.channel, new Selection(symbols))
     if (stream === undefined) {
       const message = `${FEED_STREAMS_MAX} distinct streams are open`
@@ -296,6 +302,7 @@ export class Feed implements FeedHandler<Subscriber> {
     const members = stream.instruments.map((member) => instruments.get(member)!)
     subscriber.subscriptions.set(stream.id, subscription)
     stream.subscriptions.push(subscription)
+    subscriber.pass.subscribed()
     this.#options.counters.add('subscriptions')
     subscriber.sendControl(subscribeAck(id, stream, epoch, symbols, members))
     if (control.from === 'snapshot') this.#delivery.image(subscription, slots)
@@ -306,6 +313,7 @@ export class Feed implements FeedHandler<Subscriber> {
     const { subscriber, stream } = subscription
     if (!subscriber.subscriptions.delete(stream.id)) return
     this.#accounts.end(subscription)
+    subscriber.pass.unsubscribed()
     stream.subscriptions.splice(stream.subscriptions.indexOf(subscription), 1)
     if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
     this.#options.counters.add('subscriptions', -1)

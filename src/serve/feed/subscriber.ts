@@ -3,6 +3,7 @@
 // What is sent of a stream, and when a subscriber has fallen behind, is in delivery.ts.
 
 import { FEED_MESSAGES_BURST, FEED_MESSAGES_PER_SECOND, FEED_STRIKES_MAX } from '../../limits.ts'
+import { Pass } from '../access/pass.ts'
 import type { FeedSocket } from '../server.ts'
 import type { Account } from './account.ts'
 import type { SlowPolicy } from './channels.ts'
@@ -54,6 +55,8 @@ export class Subscriber {
   readonly subscriptions = new Map<number, Subscription>()
   /** Sum of the subscriptions it no longer has. */
   readonly past: Account = { published: 0, delivered: 0, skipped: 0 }
+  /** What it may ask for. */
+  readonly pass: Pass
   readonly #socket: FeedSocket
   readonly #controlBytesMax: number
   #allowance = FEED_MESSAGES_BURST
@@ -67,6 +70,7 @@ export class Subscriber {
     session: string,
     nowMs: number,
     controlBytesMax: number,
+    pass = Pass.open,
   ) {
     this.#socket = socket
     this.protocol = protocol
@@ -74,6 +78,7 @@ export class Subscriber {
     this.session = session
     this.#allowanceAtMs = nowMs
     this.#controlBytesMax = controlBytesMax
+    this.pass = pass
   }
 
   bufferedBytes(): number {
