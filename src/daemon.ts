@@ -33,11 +33,13 @@ import { lettersRoute } from './threads/letters-http.ts'
 import { makeLedger } from './threads/make-ledger.ts'
 import { journalOrigin, openShard, type ShardStart, tellDamage } from './threads/open-shard.ts'
 import { planThreads, type ThreadPlan } from './threads/plan.ts'
+import { clockFor } from './threads/planted-bugs.ts'
 import { answerQuestion } from './threads/questions.ts'
 import { restoreInstruments } from './threads/restore-instruments.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, Shared } from './threads/shared-memory.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { testFaults } from './threads/test-faults.ts'
 import { undrained } from './threads/undrained.ts'
 import { InstrumentLog } from './tick/instrument-log.ts'
 import { VERSION } from './version.ts'
@@ -54,7 +56,7 @@ export class Daemon {
   readonly #listeners = new Map<string, string>()
   /** Ports that were free at start, of listeners that may take any; by name. */
   readonly #ports = new Map<string, number>()
-  readonly #clock = new SystemClock()
+  readonly #clock = clockFor(testFaults(process.env), new SystemClock())
   #lock: StateLock | undefined
   #incidents: Incidents | undefined
   #postgres: PostgresServer | undefined

@@ -24,6 +24,7 @@ import { makeDecodeAgent } from './make-decode.ts'
 import { makeServeAgent } from './make-serve.ts'
 import { makePostgresAgent, makeRedisAgent } from './make-stores.ts'
 import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
+import { durableFor } from './planted-bugs.ts'
 import type { Runtime } from './runtime.ts'
 import type { ShardMemory, Shared } from './shared-memory.ts'
 import { type TestFault, withFault } from './test-faults.ts'
@@ -130,7 +131,7 @@ export class AgentFactory {
   }
 
   #source(log: Log): Agent {
-    const { runtime, shared, clock, wake } = this.options
+    const { runtime, shared, clock, wake, faults } = this.options
     const { capture } = runtime.config
     return new SourceAgent({
       sources: runtime.config.sources.map((source) => {
@@ -142,7 +143,7 @@ export class AgentFactory {
       rings: this.producerRings('source').map((rings, shard) => {
         const durable = shared.position(shard, POSITION.durable)
         const { epoch } = shared.shard(shard)
-        return { ...rings, journal: { shard, epoch, durable: () => durable.load() } }
+        return { ...rings, journal: { shard, epoch, durable: durableFor(faults, durable) } }
       }),
       instruments: shared.instruments,
       clock,

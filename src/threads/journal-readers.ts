@@ -17,6 +17,7 @@ import { POSITION } from '../pipeline.ts'
 import type { StoreReader } from '../storage/postgres/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
 import type { AgentFactory } from './agents.ts'
+import { spoilReader } from './planted-bugs.ts'
 
 /** Journal records that the latest table is recovered from at start, a shard. */
 const LATEST_TAIL_TICKS = 256 * JOURNAL_BLOCK_TICKS_MAX
@@ -34,7 +35,7 @@ export function storeReaders(
     log,
     raise,
   })
-  return (fromSeq) => open(factory, shard, fromSeq, onSkip)
+  return (fromSeq) => spoilReader(factory.options.faults, open(factory, shard, fromSeq, onSkip))
 }
 
 export interface LossTellerOptions {

@@ -8,7 +8,6 @@ import { PushedBatches } from '../decode/pushed-batches.ts'
 import { counterNames } from '../ops/counter-catalog.ts'
 import type { Log } from '../ops/log.ts'
 import { FRAME_PRODUCERS, GATING_SLOT } from '../pipeline.ts'
-import { BatchIds } from '../ring/batch-ids.ts'
 import { FeedbackSender } from '../ring/feedback.ts'
 import { FrameRingConsumer } from '../ring/frame-ring.ts'
 import { GroupCommit } from '../ring/group-commit.ts'
@@ -17,6 +16,7 @@ import { DeadLetterStore } from '../validate/dead-letters.ts'
 import { Validator } from '../validate/rules.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { batchIdsFor } from './planted-bugs.ts'
 import { withPoison } from './test-faults.ts'
 
 export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log): Agent {
@@ -55,7 +55,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     decoders,
     batches: new PushedBatches({
       marks: new TickRingProducer(memory.marks, 0, [GATING_SLOT.journal]),
-      ids: new BatchIds(memory.batchIds, config.journal.batch_ids),
+      ids: batchIdsFor(factory.options.faults, memory.batchIds, config.journal.batch_ids),
     }),
     validator: new Validator({ config: config.validate, instruments }),
     deadLetters: makeDeadLetters(factory, `shard-${shard}`, log),

@@ -2,7 +2,6 @@
 
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
-import { TickRingLapper } from '../ring/tick-ring.ts'
 import { ServeAgent } from '../serve/agent.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
 import type { PushSource } from '../serve/http/push.ts'
@@ -12,10 +11,11 @@ import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { postgresUrl } from './make-stores.ts'
 import { metricSources } from './metrics.ts'
+import { lapperFor } from './planted-bugs.ts'
 import { readiness } from './readiness.ts'
 
 export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
-  const { runtime, shared, threads, clock, ask } = factory.options
+  const { runtime, shared, threads, clock, ask, faults } = factory.options
   const { serve } = runtime.config
   const shards = factory.shards()
   return new ServeAgent({
@@ -26,7 +26,7 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
     epoch: shards[0]?.epoch ?? 0,
     rings: shards.map(({ ticks }, shard) => ({
       shard,
-      lapper: new TickRingLapper(ticks, shared.nearSeq(shard)),
+      lapper: lapperFor(faults, ticks, shared.nearSeq(shard)),
     })),
     instruments: shared.instruments,
     latest: shared.latest,

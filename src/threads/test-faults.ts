@@ -8,6 +8,7 @@
 //   role:cut@ms               main ends the role's thread so many milliseconds after the start of
 //                             all, at whatever instruction it then is
 //   poison:throw|hang|leak    a decoder does it on every frame that contains POISON
+//   plant:…, clock:…          bugs on purpose, and clocks that step: see planted-bugs.ts
 //
 // Refused unless both are set: neither a stray variable nor a copied command line arms it. Nothing
 // is wrapped, and nothing paid, when it is not armed.
@@ -16,14 +17,15 @@ import type { Clock } from '../clock.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { TickdError } from '../errors.ts'
 import type { Agent } from './agent.ts'
+import { CLOCK_ROLE, CLOCK_STEPS, PLANT_ROLE, PLANTED_BUGS } from './planted-bugs.ts'
 
 /** In a frame: makes it poison. */
 export const POISON = 'tickd-test-poison'
 /** Who decodes, in place of a role. */
 const POISON_ROLE = 'poison'
 const KINDS = ['throw', 'hang', 'leak', 'cut'] as const
-type Kind = (typeof KINDS)[number]
-const ENTRY = /^([a-z]+(?:-\d+)?):([a-z]+)(?:@(\d{1,9}))?$/
+type Kind = (typeof KINDS)[number] | (typeof PLANTED_BUGS)[number] | (typeof CLOCK_STEPS)[number]
+const ENTRY = /^([a-z]+(?:-\d+)?):([a-z-]+)(?:@(\d{1,9}))?$/
 
 export interface TestFault {
   readonly role: string
@@ -47,11 +49,17 @@ export function testFaults(env: Readonly<Record<string, string | undefined>>): T
 
 function readEntry(entry: string): TestFault {
   const [, role = '', name = '', after = '0'] = ENTRY.exec(entry) ?? []
-  const kind = KINDS.find((known) => known === name)
-  if (role === '' || kind === undefined || (role === POISON_ROLE && kind === 'cut')) {
+  const kind = kindsOf(role).find((known) => known === name)
+  if (role === '' || kind === undefined) {
     throw new TickdError('USAGE', `TICKD_TEST_FAULTS: ${entry} is not role:kind@milliseconds`)
   }
   return { role, kind, afterMs: Number(after) }
+}
+
+function kindsOf(role: string): readonly Kind[] {
+  if (role === PLANT_ROLE) return PLANTED_BUGS
+  if (role === CLOCK_ROLE) return CLOCK_STEPS
+  return role === POISON_ROLE ? KINDS.filter((kind) => kind !== 'cut') : KINDS
 }
 
 /** The faults that main does itself. */

@@ -10,6 +10,7 @@ import { InstrumentLog } from '../tick/instrument-log.ts'
 import { AgentFactory } from './agents.ts'
 import { Asker } from './asker.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { clockFor } from './planted-bugs.ts'
 import { Runner } from './runner.ts'
 import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
 import { Shared } from './shared-memory.ts'
@@ -34,17 +35,18 @@ const meter = new ThreadMeter(shared.counters('thread', thread.name), {
   blocking,
   nowMs: clock.monoMs(),
 })
+const faults = testFaults(process.env)
 const asker = new Asker((id, question) => tell({ type: 'question', id, question }))
 const factory = new AgentFactory({
   runtime,
   shared,
   threads,
-  clock: new SystemClock(),
+  clock: clockFor(faults, new SystemClock()),
   log: (role) => createLog(role, runtime.config.log.level, runtime.logFormat),
   wake: () => bell.ring(),
   announce: (name, address) => tell({ type: 'listening', name, address }),
   ports: new Map(ports),
-  faults: testFaults(process.env),
+  faults,
   raise: (report) => tell({ type: 'incident', report }),
   ask: asker.ask,
 })

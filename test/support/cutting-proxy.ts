@@ -1,6 +1,9 @@
-// A TCP proxy that cuts its connections: where a network would, between any two bytes.
+// A TCP proxy that cuts its connections: where a network would, between any two bytes; or all of
+// them at once, when it is told to.
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
+
+const UNCUT = { toServer: Number.POSITIVE_INFINITY, toClient: Number.POSITIVE_INFINITY }
 
 export class CuttingProxy {
   readonly port: number
@@ -20,7 +23,7 @@ export class CuttingProxy {
    */
   static async start(
     target: number,
-    budgets: () => { toServer: number; toClient: number },
+    budgets: () => { toServer: number; toClient: number } = () => UNCUT,
   ): Promise<CuttingProxy> {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -29,6 +32,17 @@ export class CuttingProxy {
     const proxy = new CuttingProxy(server, port)
     server.on('connection', (client) => proxy.#forward(client, target, budgets()))
     return proxy
+  }
+
+  /** Cuts every connection that there is. Returns how many. */
+  cutAll(): number {
+    const count = this.#pairs.size
+    for (const [client, upstream] of this.#pairs) {
+      client.destroy()
+      upstream.destroy()
+    }
+    this.cuts += count
+    return count
   }
 
   async stop(): Promise<void> {
@@ -61,7 +75,9 @@ export class CuttingProxy {
     from.on('data', (data) => {
       if (data.length <= leftBytes) {
         leftBytes -= data.length
-        to.write(data)
+        if (to.write(data)) return
+        from.pause()
+        to.once('drain', () => from.resume())
         return
       }
       this.cuts++

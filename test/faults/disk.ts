@@ -1,0 +1,42 @@
+// The disk of a fault run: a file system in memory of its own, so that it can be full without
+// harm to anybody; an ordinary directory where mounting is not permitted, which is never full.
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+
+const SIZE_MIB = 1024
+
+export class FaultDisk {
+  readonly directory: string
+  readonly isMounted: boolean
+
+  constructor(directory: string) {
+    this.directory = directory
+    mkdirSync(directory, { recursive: true })
+    const args = ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m,mode=0755`, 'tmpfs', directory]
+    this.isMounted = spawnSync('mount', args, { stdio: 'ignore' }).status === 0
+  }
+
+  /** Takes all room but `leftBytes`; as `free` gives it back. */
+  fill(leftBytes: number): void {
+    const { bavail, bsize } = statfsSync(this.directory)
+    const bytes = Math.max(1, bavail * bsize - leftBytes)
+    // It takes the room without writing it. What it cannot have, the daemon has just taken.
+    spawnSync('fallocate', ['--length', String(bytes), this.#filler], { stdio: 'ignore' })
+  }
+
+  free(): void {
+    rmSync(this.#filler, { force: true })
+  }
+
+  get #filler(): string {
+    return join(this.directory, 'filler')
+  }
+
+  /** Gives the file system up, and what is on it. */
+  remove(): void {
+    if (this.isMounted) spawnSync('umount', [this.directory], { stdio: 'ignore' })
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,249 @@
+// A run of the fault suite: load, faults and audits, round after round, drawn from a seed.
+//
+// A round: pushers push, subscribers read; one to three faults begin at random moments and end;
+// then nothing is broken any more, what was pushed is acknowledged and stored, and the audit looks.
+// The seed gives the faults and their times; what they meet is the machine's own doing.
+
+import { execFile } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Random } from '../../src/source/random.ts'
+import {
+  auditIncidents,
+  auditLedger,
+  auditRedis,
+  auditRows,
+  auditTrades,
+  auditWatchers,
+  until,
+  untilStored,
+  type Verified,
+} from './audit.ts'
+import { HttpLoad } from './http-load.ts'
+import { drawArmed, FAULTS, type Fault, type Scene, Turns } from './inflict.ts'
+import type { Load } from './load.ts'
+import { Site } from './site.ts'
+import { TcpLoad } from './tcp-load.ts'
+import { Watcher } from './watcher.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const FAULTS_MAX = 3
+/** Faults begin within this time. */
+const ONSET_MS = 700
+/** Load before the first fault and after the last one. */
+const MARGIN_MS = 150
+/** The whole of the database is looked at, and `tickd ledger --check` asked, every so many rounds. */
+const FULL_EVERY = 25
+const TCP_BATCH_TRADES = 400
+const HTTP_BATCH_TRADES = 2000
+const VIOLATIONS_MAX = 20
+
+export interface RunOptions {
+  readonly directory: string
+  readonly seed: number
+  readonly planted?: string | undefined
+  readonly progress: (text: string) => void
+}
+
+export interface RunSummary {
+  readonly rounds: number
+  readonly acknowledged: number
+  readonly stored: number
+  readonly lost: number
+  readonly doubled: number
+  readonly outOfOrder: number
+  readonly retries: number
+  readonly repeated: number
+  readonly delivered: number
+  readonly declaredGaps: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly startsMs: readonly number[]
+}
+
+export class FaultRun {
+  readonly #options: RunOptions
+  readonly #random: Random
+  readonly #site: Site
+  readonly #scene: Scene
+  readonly #loads: readonly Load[]
+  readonly #watchers: readonly Watcher[]
+  readonly #violations: string[]
+  readonly #verified: Verified = { hour: 0, last: new Map() }
+  readonly #faults: Record<string, number> = {}
+  readonly #tasks: Promise<void>[]
+  #rounds = 0
+
+  private constructor(options: RunOptions, random: Random, site: Site, violations: string[]) {
+    this.#options = options
+    this.#random = random
+    this.#site = site
+    this.#violations = violations
+    const onViolation = (text: string) => note(violations, text)
+    const { tcp, http, feed } = site.proxies
+    const load = (number: number) => ({ number, random, onViolation })
+    this.#loads = [
+      new TcpLoad({ ...load(0), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),
+      new TcpLoad({ ...load(1), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),
+      new HttpLoad({ ...load(2), port: http.port, batchTradesMax: HTTP_BATCH_TRADES }),
+      new HttpLoad({ ...load(3), port: http.port, batchTradesMax: HTTP_BATCH_TRADES / 20 }),
+    ]
+    const watch = (name: string, port: number, protocol: 'tickd.v1.fb' | 'tickd.v1.json') =>
+      new Watcher({ name, port, protocol, onViolation })
+    // Past the proxy, so that nobody but it reads for it.
+    const slowWatcher = watch('slow', site.httpPort, 'tickd.v1.json')
+    this.#watchers = [
+      watch('steady', site.httpPort, 'tickd.v1.fb'),
+      watch('cut', feed.port, 'tickd.v1.fb'),
+      slowWatcher,
+    ]
+    const turns = new Turns()
+    this.#scene = { site, random, slowWatcher, turns, hasCopy: false, isRestored: false }
+    this.#tasks = [...this.#loads, ...this.#watchers].map((one) => one.run())
+  }
+
+  static async open(options: RunOptions): Promise<FaultRun> {
+    const random = new Random(options.seed)
+    const violations: string[] = []
+    mkdirSync(options.directory, { recursive: true })
+    const site = await Site.open({
+      directory: options.directory,
+      random,
+      planted: options.planted,
+      arm: () => (violations.length > 0 ? [] : drawArmed(random)),
+      onViolation: (text) => note(violations, text),
+    })
+    try {
+      await site.start()
+    } catch (thrown) {
+      await site.close()
+      throw thrown
+    }
+    return new FaultRun(options, random, site, violations)
+  }
+
+  /** Throws when anything is not as it should be. */
+  async round(): Promise<void> {
+    const beganMs = performance.now()
+    this.#verified.hour = this.#rounds
+    for (const load of this.#loads) {
+      load.hour = this.#rounds
+      load.resume()
+    }
+    await delay(MARGIN_MS)
+    const drawn = this.#draw()
+    await Promise.all(
+      drawn.map(async ({ inflict }) => {
+        await delay(this.#random.below(ONSET_MS))
+        await inflict(this.#scene)
+      }),
+    )
+    await delay(MARGIN_MS)
+    const brokenMs = performance.now() - beganMs
+    this.#rounds++
+    await this.#audit()
+    const names = drawn.map(({ name }) => name)
+    for (const name of names) this.#faults[name] = (this.#faults[name] ?? 0) + 1
+    const total = this.#loads.reduce((sum, { acknowledged }) => sum + acknowledged, 0)
+    const settledMs = performance.now() - beganMs - brokenMs
+    const times = `${Math.round(brokenMs)} + ${Math.round(settledMs)} ms`
+    this.#options.progress(`round ${this.#rounds}: ${names.join(', ')}: ${total} trades, ${times}`)
+  }
+
+  summary(): RunSummary {
+    const faults: Record<string, number> = { ...this.#faults }
+    for (const kind of this.#site.armedDone) faults[kind] = (faults[kind] ?? 0) + 1
+    const sum = (of: (load: Load) => number) => this.#loads.reduce((all, one) => all + of(one), 0)
+    const acknowledged = sum((load) => load.acknowledged)
+    return {
+      rounds: this.#rounds,
+      acknowledged,
+      // An audit that finds it otherwise has thrown.
+      stored: acknowledged,
+      lost: 0,
+      doubled: 0,
+      outOfOrder: 0,
+      retries: sum(({ retries }) => retries),
+      repeated: sum(({ repeated }) => repeated),
+      delivered: this.#watchers.reduce((all, { records }) => all + records, 0),
+      declaredGaps: this.#watchers.reduce((all, { declared }) => all + declared, 0),
+      faults,
+      startsMs: this.#site.startsMs,
+    }
+  }
+
+  /** What the daemon has said since its last start. */
+  daemonOutput(): string {
+    return this.#site.daemon.output()
+  }
+
+  /** For the end of this process, however it comes: nothing outlives it. */
+  killAll(): void {
+    this.#site.killAll()
+  }
+
+  /** The last, full audit. */
+  async finish(): Promise<void> {
+    await auditTrades(this.#site, this.#loads, this.#verified, true)
+    await this.#checkLedger()
+    await this.#site.withDaemon(() => this.#site.terminate())
+    this.#throwViolations()
+  }
+
+  /** Ends everything; `remove` also removes what is on the disk. */
+  async close(remove: boolean): Promise<void> {
+    for (const one of [...this.#loads, ...this.#watchers]) one.end()
+    await Promise.all(this.#tasks)
+    await this.#site.close()
+    if (remove) this.#site.disk.remove()
+  }
+
+  #draw(): Fault[] {
+    const total = FAULTS.reduce((sum, { weight }) => sum + weight, 0)
+    return Array.from({ length: 1 + this.#random.below(FAULTS_MAX) }, () => {
+      let at = this.#random.below(total)
+      return FAULTS.find(({ weight }) => {
+        at -= weight
+        return at < 0
+      }) as Fault
+    })
+  }
+
+  async #audit(): Promise<void> {
+    for (const load of this.#loads) load.pause()
+    const state = () => this.#loads.map((one) => `${one.symbol} ${one.acknowledged}`).join(', ')
+    const isDone = () => this.#loads.every(({ isSettled }) => isSettled)
+    await until('all is acknowledged', () => isDone() || this.#violations.length > 0, state)
+    this.#throwViolations()
+    await untilStored(this.#site, this.#loads)
+    const isFull = this.#scene.isRestored || this.#rounds % FULL_EVERY === 0
+    this.#scene.isRestored = false
+    await auditTrades(this.#site, this.#loads, this.#verified, isFull)
+    await auditRows(this.#site)
+    await auditWatchers(this.#watchers)
+    await auditRedis(this.#site, this.#loads)
+    await auditLedger(this.#site)
+    auditIncidents(this.#site)
+    if (this.#rounds % FULL_EVERY === 0) await this.#checkLedger()
+    this.#throwViolations()
+  }
+
+  /** As an operator does it. */
+  async #checkLedger(): Promise<void> {
+    const args = ['--disable-warning=ExperimentalWarning', MAIN, 'ledger', '--check']
+    const said = await new Promise<string>((resolve) => {
+      execFile(process.execPath, [...args, '--url', this.#site.http], (error, stdout, stderr) => {
+        resolve(error === null ? '' : stdout + stderr)
+      })
+    })
+    if (said !== '') throw new Error(`tickd ledger --check: ${said}`)
+  }
+
+  #throwViolations(): void {
+    if (this.#violations.length > 0) throw new Error(this.#violations.join('\n'))
+  }
+}
+
+function note(violations: string[], text: string): void {
+  if (violations.length < VIOLATIONS_MAX) violations.push(text)
+}

@@ -1,0 +1,242 @@
+// What a fault run stands on: a disk, a PostgreSQL, a Redis, ways that can be cut, and the daemon.
+//
+//   pushers, subscribers ─[proxy]→ daemon ─[proxy]→ PostgreSQL, Redis
+//
+// All ports stay the same, whatever is started anew.
+
+import { join } from 'node:path'
+import type { Random } from '../../src/source/random.ts'
+import { freePort } from '../../src/storage/free-port.ts'
+import { CuttingProxy } from '../support/cutting-proxy.ts'
+import { DaemonProcess } from '../support/daemon.ts'
+import { RedisProcess } from '../support/redis-fleet.ts'
+import { Database } from './database.ts'
+import { FaultDisk } from './disk.ts'
+
+const HOST = '127.0.0.1'
+const MIB = 2 ** 20
+const EXIT_MS_MAX = 20_000
+
+/** A fault that the daemon is started with: see src/threads/test-faults.ts. */
+export interface ArmedFault {
+  readonly kind: 'agent-throw' | 'agent-hang' | 'thread-cut' | 'clock-step'
+  readonly entry: string
+  readonly afterMs: number
+}
+
+export interface SiteOptions {
+  readonly directory: string
+  readonly random: Random
+  /** Bug that the daemon has on purpose. */
+  readonly planted: string | undefined
+  /** Arms faults at a start of the daemon. */
+  readonly arm: () => readonly ArmedFault[]
+  readonly onViolation: (text: string) => void
+}
+
+interface Proxies {
+  readonly tcp: CuttingProxy
+  readonly http: CuttingProxy
+  readonly feed: CuttingProxy
+  readonly postgres: CuttingProxy
+  readonly redis: CuttingProxy
+}
+
+export class Site {
+  readonly disk: FaultDisk
+  readonly database: Database
+  readonly redis: RedisProcess
+  readonly proxies: Proxies
+  /** From start to serving, milliseconds. */
+  readonly startsMs: number[] = []
+  /** Armed faults that came due. */
+  readonly armedDone: ArmedFault['kind'][] = []
+  readonly httpPort: number
+  readonly stateDir: string
+  readonly #tcpPort: number
+  readonly #options: SiteOptions
+  #daemon: DaemonProcess | undefined
+  #armed: readonly ArmedFault[] = []
+  #startedMs = 0
+  /** Whoever kills, stops or starts the daemon waits for who does already. */
+  #daemonTurn: Promise<unknown> = Promise.resolve()
+
+  private constructor(options: SiteOptions, parts: SiteParts) {
+    this.#options = options
+    this.disk = parts.disk
+    this.database = parts.database
+    this.redis = parts.redis
+    this.proxies = parts.proxies
+    this.httpPort = parts.httpPort
+    this.#tcpPort = parts.tcpPort
+    this.stateDir = join(parts.disk.directory, 'state')
+  }
+
+  static async open(options: SiteOptions): Promise<Site> {
+    const disk = new FaultDisk(join(options.directory, 'disk'))
+    const database = await Database.start(join(options.directory, 'postgres'))
+    const [redisPort, tcpPort, httpPort] = [
+      await freePort(HOST),
+      await freePort(HOST),
+      await freePort(HOST),
+    ]
+    const redis = new RedisProcess(join(options.directory, 'redis'), redisPort, [])
+    await redis.start()
+    const proxies = {
+      tcp: await CuttingProxy.start(tcpPort),
+      http: await CuttingProxy.start(httpPort),
+      feed: await CuttingProxy.start(httpPort),
+      postgres: await CuttingProxy.start(database.port),
+      redis: await CuttingProxy.start(redisPort),
+    }
+    const parts = { disk, database, redis, proxies, tcpPort, httpPort }
+    return new Site(options, parts)
+  }
+
+  get http(): string {
+    return `http://${HOST}:${this.httpPort}`
+  }
+
+  get daemon(): DaemonProcess {
+    if (this.#daemon === undefined) throw new Error('the daemon is not started')
+    return this.#daemon
+  }
+
+  /** The faults that come due from here on are none of this run's. */
+  get armed(): readonly ArmedFault[] {
+    return this.#armed
+  }
+
+  /** Does something to the daemon while nobody else does. */
+  async withDaemon(act: () => Promise<void>): Promise<void> {
+    const turn = this.#daemonTurn.then(act)
+    this.#daemonTurn = turn.catch(() => {})
+    await turn
+  }
+
+  /** Starts the daemon and waits until it serves. */
+  async start(): Promise<void> {
+    const daemon = this.spawn()
+    const beganMs = performance.now()
+    const outcome = await Promise.race([
+      daemon.waitFor(({ msg }) => msg === 'ready', EXIT_MS_MAX),
+      daemon.exited(),
+    ])
+    if (typeof outcome === 'number') {
+      throw new Error(`the daemon ended with ${outcome} at its start: ${daemon.output()}`)
+    }
+    this.startsMs.push(performance.now() - beganMs)
+  }
+
+  /** Starts the daemon. */
+  spawn(): DaemonProcess {
+    const { planted, arm } = this.#options
+    this.#armed = arm()
+    const entries = this.#armed.map(({ entry }) => entry)
+    if (planted !== undefined) entries.push(`plant:${planted}`)
+    const env: Record<string, string> =
+      entries.length === 0
+        ? {}
+        : { TICKD_TEST_FAULTS: entries.join(','), TICKD_TEST_FAULTS_ALLOWED: 'yes' }
+    const daemon = DaemonProcess.spawn({ stateDir: this.stateDir, config: this.#config(), env })
+    this.#daemon = daemon
+    this.#startedMs = performance.now()
+    void daemon.exited().then((code) => {
+      // Nobody has ended it who would have said so.
+      if (this.#daemon !== daemon) return
+      const last = daemon.output().split('\n').slice(-8).join('\n')
+      this.#options.onViolation(`the daemon ended by itself with ${code}: ${last}`)
+    })
+    return daemon
+  }
+
+  /** kill -9; returns when it is gone. */
+  async kill(): Promise<void> {
+    const daemon = this.#release()
+    await daemon?.kill()
+  }
+
+  /** SIGTERM; returns when it is gone. Exit code 1 says that not all was drained. */
+  async terminate(): Promise<void> {
+    const daemon = this.#release()
+    const code = (await daemon?.stop()) ?? 0
+    if (code > 1) this.#options.onViolation(`the daemon ended with ${code} on SIGTERM`)
+  }
+
+  /** At the end of this process: PostgreSQL ends by itself, when nobody owns it. */
+  killAll(): void {
+    for (const pid of [this.#daemon?.pid ?? 0, this.redis.pid]) {
+      if (pid > 0) process.kill(pid, 'SIGKILL')
+    }
+    this.#daemon = undefined
+  }
+
+  /** Ends everything, without grace for the daemon. */
+  async close(): Promise<void> {
+    await this.kill()
+    for (const proxy of Object.values(this.proxies)) await proxy.stop()
+    await this.redis.kill()
+    await this.database.stop()
+  }
+
+  #release(): DaemonProcess | undefined {
+    const daemon = this.#daemon
+    this.#daemon = undefined
+    const livedMs = performance.now() - this.#startedMs
+    for (const { kind, afterMs } of this.#armed) {
+      if (daemon !== undefined && afterMs < livedMs) this.armedDone.push(kind)
+    }
+    this.#armed = []
+    return daemon
+  }
+
+  #config(): Record<string, unknown> {
+    const { random } = this.#options
+    return {
+      shards: 2,
+      drain_ms: 3000,
+      sources: [
+        { name: 'tcp', type: 'tcp', shard: 0, listen: { port: this.#tcpPort } },
+        { name: 'http', type: 'http', shard: 1 },
+        { name: 'synthetic', type: 'synthetic', shard: 1, rate: 500 },
+      ],
+      // What is sent again must be known by its batch, and by nothing else.
+      validate: { duplicate_window: 0 },
+      journal: {
+        segment_bytes: MIB / 2,
+        retain_ms: 60_000,
+        retain_bytes: 256 * MIB,
+        bytes_max: 512 * MIB,
+        // Ingest is held in time, or when the disk itself says no.
+        free_bytes_min: random.below(2) * MIB,
+      },
+      postgres: {
+        mode: 'external',
+        url: this.database.urlAt(this.proxies.postgres.port),
+        batch_rows: 1 + random.below(8000),
+      },
+      redis: {
+        mode: 'external',
+        url: `redis://${HOST}:${this.proxies.redis.port}`,
+        start_without: true,
+        timeout_ms: 1000,
+      },
+      serve: {
+        listen: { port: this.httpPort },
+        subscriber_buffer_bytes: 65_536,
+        heartbeat_ms: 200,
+      },
+      supervise: { hang_ms: 1500, disk_hang_ms: 3000 },
+      admin: { enabled: false },
+    }
+  }
+}
+
+interface SiteParts {
+  readonly disk: FaultDisk
+  readonly database: Database
+  readonly redis: RedisProcess
+  readonly proxies: Proxies
+  readonly tcpPort: number
+  readonly httpPort: number
+}
