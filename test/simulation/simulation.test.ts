@@ -10,7 +10,7 @@ import { PLANTED_BUGS } from './planted.ts'
 import { runSchedule } from './schedule.ts'
 import { addOutcome, newTally } from './tally.ts'
 
-const SCHEDULES = 1000
+const SCHEDULES = 500
 /** A fixed one: whether a bug is found shall not depend on luck. */
 const PLANTED_SEED = 1
 const PLANTED_SCHEDULES = 1000
