@@ -205,8 +205,8 @@ export class Faults {
   }
 
   /**
-   * In a closed segment, one a file: in the newest one a flip of the last block is no different from
-   * a torn write, and so is one that hits both the last block and the seal that bears witness.
+   * In a closed segment, one a file: in the newest one a flip of the last block is no different
+   * from a torn write, and so are two that hit the last block and the seal that bears witness.
    */
   #flip(): boolean {
     const { random, disk } = this.#world
