@@ -43,6 +43,7 @@ COPY --from=native /opt/tickd/build/Release/tickd.node ./build/Release/tickd.nod
 COPY package.json LICENSE ./
 COPY bin ./bin
 COPY src ./src
+COPY client ./client
 USER tickd
 # systemd's name for the same thing: where the state is, unless state_dir says otherwise.
 ENV STATE_DIRECTORY=/var/lib/tickd

@@ -37,6 +37,14 @@ const CHECKS: readonly Job[] = [
     name: 'types',
     run: () => runCheck('types', [program('tsc'), '--noEmit', '-p', '.'], FILE_TIMEOUT_MS),
   },
+  {
+    // What runs in browsers, with their types and without Node's.
+    name: 'types of browser code',
+    run: () => {
+      const argv = [program('tsc'), '--noEmit', '-p', 'tsconfig.browser.json']
+      return runCheck('types of browser code', argv, FILE_TIMEOUT_MS)
+    },
+  },
 ]
 
 function testJobs(): Job[] {

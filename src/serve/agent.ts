@@ -21,6 +21,7 @@ import { Feed, type FeedLimits } from './feed/feed.ts'
 import type { Subscriber } from './feed/subscriber.ts'
 import type { History } from './http/history.ts'
 import { LedgerRoutes } from './http/ledger.ts'
+import { pageRoutes } from './http/page-files.ts'
 import { Push, type PushLane, type PushSource } from './http/push.ts'
 import { Records } from './http/records.ts'
 import { HttpRouter } from './http/router.ts'
@@ -99,7 +100,10 @@ export class ServeAgent implements Agent {
       sources: options.sourceNames,
       accounts: (max) => this.#feed.accounts(max),
     })
-    const router = new HttpRouter(routes({ ...options, records, push: this.#push, ledger }))
+    const router = new HttpRouter([
+      ...routes({ ...options, records, push: this.#push, ledger }),
+      ...pageRoutes(),
+    ])
     const { createServer = createUwsServer } = options
     this.#server = createServer(this.#serverOptions(router))
   }

@@ -1,6 +1,5 @@
 // The table of HTTP routes, and the handlers too small for files of their own.
 
-import { readFileSync } from 'node:fs'
 import { errorText } from '../../errors.ts'
 import {
   METRICS_CONTENT_TYPE,
@@ -12,6 +11,7 @@ import type { HttpReply } from '../server.ts'
 import { sendError, sendJson } from './answers.ts'
 import type { LedgerRoutes } from './ledger.ts'
 import { OPENAPI } from './openapi.ts'
+import { consolePage } from './page-files.ts'
 import type { Push } from './push.ts'
 import type { Records } from './records.ts'
 import type { Route } from './router.ts'
@@ -31,12 +31,10 @@ export interface RouteOptions {
   readonly metrics: () => readonly MetricSource[]
 }
 
-const STATUS_PAGE = readFileSync(new URL('./status-page.html', import.meta.url))
-
 export function routes(options: RouteOptions): Route[] {
   const { records, push, ledger, readiness } = options
   return [
-    { method: 'GET', path: '/', handle: (_, reply) => sendPage(reply) },
+    { method: 'GET', path: '/', handle: (_, reply) => consolePage(reply) },
     { method: 'GET', path: '/v1/latest', handle: (req, reply) => records.latest(req, reply) },
     {
       method: 'GET',
@@ -61,19 +59,6 @@ export function routes(options: RouteOptions): Route[] {
     { method: 'GET', path: '/readyz', handle: (_, reply) => sendReadiness(readiness(), reply) },
     { method: 'GET', path: '/openapi.json', handle: (_, reply) => sendJson(reply, OPENAPI) },
   ]
-}
-
-function sendPage(reply: HttpReply): void {
-  reply.send({
-    status: 200,
-    contentType: 'text/html; charset=utf-8',
-    body: STATUS_PAGE,
-    headers: {
-      'content-security-policy':
-        "default-src 'none'; connect-src 'self'; " +
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
-    },
-  })
 }
 
 function sendReadiness(report: ReadinessReport, reply: HttpReply): void {
