@@ -9,6 +9,8 @@ import { PLANTED_BUGS } from './planted.ts'
 const PLANTED_SEED = 1
 const PLANTED_SCHEDULES = 1000
 
+t.setTimeout(240_000)
+
 t.test('each planted bug is found', async (t) => {
   // A process of its own: bugs end threads in ways that a test runner would take for its own.
   const program = join(import.meta.dirname, 'main.ts')

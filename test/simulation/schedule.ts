@@ -6,7 +6,7 @@
 import { checkBalances, checkFrames, checkStored } from './checks.ts'
 import { STAGES } from './daemon.ts'
 import { FAULTS, type FaultName, Faults } from './faults.ts'
-import { check, Violation } from './violation.ts'
+import { check } from './violation.ts'
 import { SOUND, type Wiring } from './wiring.ts'
 import { World } from './world.ts'
 
@@ -227,6 +227,7 @@ async function leaveFeed(world: World): Promise<void> {
     const isTold = model.isComplete || !model.isOpen || model.stream === 0
     check('a subscriber that leaves is told where', isTold, () => `stream ${model.stream}`)
   }
+  await world.settle()
 }
 
 function statsOf(world: World): Record<StatName, number> {
@@ -249,5 +250,3 @@ function statsOf(world: World): Record<StatName, number> {
     torn_sectors: disk.counts.tornSectors,
   }
 }
-
-export { Violation }

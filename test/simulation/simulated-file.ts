@@ -91,10 +91,6 @@ export class SimulatedFile {
     }
   }
 
-  bytes(): Uint8Array {
-    return this.#cached.slice(0, this.sizeBytes)
-  }
-
   /** The sector's first `size` bytes are on the disk. */
   #settle(sector: number, size = this.#sectorBytes): void {
     const start = sector * this.#sectorBytes

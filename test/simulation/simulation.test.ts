@@ -10,6 +10,8 @@ import { addOutcome, newTally } from './tally.ts'
 const SCHEDULES = 500
 const seed = Number(process.env.TICKD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
+t.setTimeout(240_000)
+
 t.test('every promise is kept in every schedule', async (t) => {
   t.comment(`TICKD_SEED=${seed}`)
   const tally = newTally()

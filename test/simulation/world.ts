@@ -76,6 +76,8 @@ export class World {
   readonly #instruments: Instrument[] = []
   readonly #onEvent: ((text: string) => void) | undefined
   readonly #models: SubscriberModel[] = []
+  /** Found within a call of the daemon; thrown at the next settle. */
+  #violation: unknown
   #lastTradeId = 0
 
   constructor({ seed, wiring, onEvent }: WorldOptions) {
@@ -203,10 +205,10 @@ export class World {
   push(mayBegin = true): void {
     const pusher = this.pushers[this.random.below(this.pushers.length)] as Pusher
     const web = this.daemon?.web
-    const isSent = pusher.act(
-      (key, body, onEnd) => web?.post('/v1/ticks', 'source=push', key, body, onEnd) ?? false,
-      mayBegin,
-    )
+    const isSent = pusher.act((key, body, onEnd) => {
+      const guarded: typeof onEnd = (answer) => this.#guard(() => onEnd(answer))
+      return web?.post('/v1/ticks', 'source=push', key, body, guarded) ?? false
+    }, mayBegin)
     if (isSent) this.note('push', pusher.batches.length)
   }
 
@@ -226,7 +228,10 @@ export class World {
       pattern,
       symbolOf: this.symbolOf,
     })
-    const socket = this.daemon?.web?.connect(model)
+    const socket = this.daemon?.web?.connect({
+      onMessage: (text) => this.#guard(() => model.onMessage(text)),
+      onClose: () => model.onClose(),
+    })
     if (socket === undefined) return
     this.note('subscribe', this.subscribers.length)
     this.#models.push(model)
@@ -262,6 +267,16 @@ export class World {
   /** Lets what is asynchronous in the daemon get as far as it can without time or data. */
   async settle(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
+    if (this.#violation !== undefined) throw this.#violation
+  }
+
+  /** Within a call of the daemon, which would take a violation for a failure of its own. */
+  #guard(look: () => void): void {
+    try {
+      look()
+    } catch (thrown) {
+      this.#violation ??= thrown
+    }
   }
 
   #lookAtDurable({ memory }: Daemon): void {
