@@ -40,8 +40,8 @@ const SHARD = 0
 /** The log line of records that a reader passed over. */
 export const DAMAGED = 'damaged records of the journal are passed over'
 export const DIRECTORY = journalDirectory(JOURNAL, SHARD)
-/** Pushed batches that are remembered: a pusher asks for its latest only. */
-export const BATCH_IDS = 32
+/** Pushed batches that are remembered: more than a schedule has. */
+export const BATCH_IDS = 1024
 
 /** What a schedule chooses of the configuration; sizes are far below what the schema allows. */
 export interface LifeSettings {
