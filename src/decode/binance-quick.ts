@@ -106,7 +106,8 @@ export class BinanceQuick {
 
   /** Reads one member; its bits, or 0 where it is not plain or not expected. */
   #member(cursor: ByteCursor, words: Int32Array, p0: number): number {
-    switch (cursor.letterKey()) {
+    const key = cursor.letterKey()
+    switch (key) {
       case 0x65: {
         if (cursor.text(TRADE_TEXT)) {
           this.#event = E.trade
@@ -148,14 +149,13 @@ export class BinanceQuick {
       case 0x4d:
         return cursor.boolean() < 0 ? 0 : SEEN.M
       default:
-        cursor.at -= 4
-        return this.#otherMember(cursor, words, p0)
+        return this.#otherMember(key, cursor, words, p0)
     }
   }
 
-  /** The members of quotes, and those of trades that are passed over. */
-  #otherMember(cursor: ByteCursor, words: Int32Array, p0: number): number {
-    switch (cursor.letterKey()) {
+  /** The members of quotes, and those of trades that are passed over; -1 is no key at all. */
+  #otherMember(key: number, cursor: ByteCursor, words: Int32Array, p0: number): number {
+    switch (key) {
       case 0x62:
         if (cursor.bytes[cursor.at] !== QUOTE) return cursor.whole() < 0 ? 0 : SEEN.b
         return cursor.quotedDecimal(PRICE_DECIMALS, words, p0) ? SEEN.b | SEEN.bIsPrice : 0

@@ -26,6 +26,8 @@ export interface RigOptions {
   batchCapacity?: number
   /** Unless given: those that the environment chose. */
   kernels?: Kernels
+  /** Bytes of garbage before and behind a frame; 0 = the frame is all of its memory. */
+  marginBytes?: number
 }
 
 export class DecodeRig {
@@ -37,9 +39,11 @@ export class DecodeRig {
   readonly rejects: [reason: string, text: string][] = []
   readonly gaps: [instrument: number, from: number, to: number][] = []
   readonly #decoder
+  readonly #marginBytes: number
 
   constructor(format: FrameFormatName, options: RigOptions = {}) {
     const capacity = options.batchCapacity ?? BATCH_TICKS_MAX
+    this.#marginBytes = options.marginBytes ?? 16
     const max = options.instrumentsMax ?? 1024
     this.instruments = new InstrumentTable(InstrumentTable.create(max), max)
     this.batch = new TickBatch(capacity)
@@ -74,12 +78,14 @@ export class DecodeRig {
       frame instanceof Uint8Array
         ? frame
         : Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame))
-    const around = new Uint8Array(payload.length + 32).fill(0x39)
-    around.set(payload, 16)
+    const margin = this.#marginBytes
+    const around = new Uint8Array(payload.length + 2 * margin).fill(0x39)
+    around.set(payload, margin)
     // Old bytes in the slots must not survive.
     this.batch.bytes.fill(0xa5)
     this.batch.count = 0
-    this.#decoder.decode(around, 16, 16 + payload.length, this.meta, this.batch, this.tally)
+    const end = margin + payload.length
+    this.#decoder.decode(around, margin, end, this.meta, this.batch, this.tally)
   }
 
   records(): TickObject[] {
