@@ -64,7 +64,8 @@ t.test('a clock that has gone back', async (t) => {
 })
 
 t.test('less space than the journal may take is a warning', async (t) => {
-  const found = await finding('free space', [...base(t), `journal.retain_bytes=${2 ** 50}`])
+  const sizes = [`journal.retain_bytes=${2 ** 50}`, `journal.bytes_max=${2 ** 50}`]
+  const found = await finding('free space', [...base(t), ...sizes])
   t.match(found, { verdict: 'warning', text: /journal\.retain_bytes/ })
 })
 
