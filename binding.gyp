@@ -9,7 +9,8 @@
         "native/event_loop.cc",
         "native/ndjson_kernel.cc",
         "native/notify.cc",
-        "native/packed_kernel.cc"
+        "native/packed_kernel.cc",
+        "native/system_glue.cc"
       ],
       "defines": ["NAPI_VERSION=8"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],

@@ -2,25 +2,21 @@
 //
 //   decoder(kernel, control, instruments, capacity, venue) -> { bind(input, out, origins), run() }
 //   encodeCopy(kind, ticks, order, from, to, shard, firstSeq, out, offset) -> offset behind
-//   notify(path, text) -> 0, or the system's error number
-//   guardLoop() -> undefined
+//   notify, guardLoop, endLoop, hasLoopEnded: system_glue.cc
 //   layoutId
 //
 // `run` takes no arguments: they lie in the control words (src/native/control.ts), and the memory
 // it works on is that of the last `bind`, which is kept alive until the next. What is out of bounds
-// is refused, never touched. No global state: each thread that loads the addon has its own.
+// is refused, never touched. No global state but the guards of event loops.
 
 #include <node_api.h>
-#include <uv.h>
-
 #include <new>
 
 #include "binance_kernel.h"
 #include "copy_kernel.h"
-#include "event_loop.h"
 #include "ndjson_kernel.h"
-#include "notify.h"
 #include "packed_kernel.h"
+#include "system_glue.h"
 
 namespace tickd {
 namespace {
@@ -302,104 +298,20 @@ napi_value encode_copy_rows(napi_env env, napi_callback_info info) noexcept {
   return result;
 }
 
-napi_value send_notice(napi_env env, napi_callback_info info) noexcept {
-  constexpr const char* USAGE = "notify takes a path and a text";
-  std::size_t count = 2;
-  napi_value arguments[2];
-  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
-  char path[128], text[1024];
-  std::size_t path_size = 0, text_size = 0;
-  if (count < 2 ||
-      napi_get_value_string_utf8(env, arguments[0], path, sizeof(path), &path_size) != napi_ok ||
-      napi_get_value_string_utf8(env, arguments[1], text, sizeof(text), &text_size) != napi_ok) {
-    return fail(env, USAGE);
-  }
-  napi_value result;
-  napi_create_int32(env, notify(path, path_size, text, text_size), &result);
-  return result;
-}
-
-/** An event loop whose thread may be ended from outside at any time. */
-struct LoopGuard {
-  napi_env env = nullptr;
-  napi_async_cleanup_hook_handle cleanup = nullptr;
-  uv_prepare_t turn{};
-  std::uint64_t turned_ms = 0;
-};
-
-/** The thread has been told to end: no JavaScript runs any more. */
-bool is_ending(napi_env env) noexcept {
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  napi_value global;
-  bool has = false;
-  const bool ends = napi_get_global(env, &global) == napi_ok &&
-                    napi_has_named_property(env, global, "undefined", &has) != napi_ok;
-  napi_close_handle_scope(env, scope);
-  return ends;
-}
-
-/**
- * Before each wait for sockets. Handlers that cannot run must not be called: uWebSockets.js ends
- * the process when a request's handler leaves without an answer. Only a turn that took long may
- * have been ended: the others cost a comparison.
- */
-void before_poll(uv_prepare_t* turn) noexcept {
-  constexpr std::uint64_t LONG_MS = 20;
-  LoopGuard* guard = static_cast<LoopGuard*>(turn->data);
-  const std::uint64_t now_ms = uv_now(turn->loop);
-  const bool was_long = now_ms - guard->turned_ms > LONG_MS;
-  guard->turned_ms = now_ms;
-  if (was_long && is_ending(guard->env)) close_polls(turn->loop);
-}
-
-/** Asynchronous: the addon must stay loaded until the handle is closed. */
-void end_guard(napi_async_cleanup_hook_handle, void* data) noexcept {
-  LoopGuard* guard = static_cast<LoopGuard*>(data);
-  close_polls(guard->turn.loop);
-  uv_close(reinterpret_cast<uv_handle_t*>(&guard->turn), [](uv_handle_t* handle) {
-    LoopGuard* closed = static_cast<LoopGuard*>(handle->data);
-    napi_remove_async_cleanup_hook(closed->cleanup);
-    delete closed;
-  });
-}
-
-napi_value guard_loop(napi_env env, napi_callback_info) noexcept {
-  uv_loop_t* loop = nullptr;
-  LoopGuard* guard = new (std::nothrow) LoopGuard();
-  if (guard == nullptr || napi_get_uv_event_loop(env, &loop) != napi_ok ||
-      uv_prepare_init(loop, &guard->turn) != 0) {
-    delete guard;
-    return fail(env, "the event loop cannot be guarded");
-  }
-  guard->env = env;
-  guard->turn.data = guard;
-  guard->turned_ms = uv_now(loop);
-  uv_prepare_start(&guard->turn, before_poll);
-  uv_unref(reinterpret_cast<uv_handle_t*>(&guard->turn));
-  napi_add_async_cleanup_hook(env, end_guard, guard, &guard->cleanup);
-  return nullptr;
-}
-
 }  // namespace
 }  // namespace tickd
 
 NAPI_MODULE_INIT() {
-  napi_value id, decoder, encode, notify, guard;
+  napi_value id, decoder, encode;
   if (napi_create_uint32(env, tickd::layout::LAYOUT_ID, &id) != napi_ok ||
       napi_create_function(env, "decoder", NAPI_AUTO_LENGTH, tickd::decoder, nullptr, &decoder) !=
           napi_ok ||
       napi_create_function(env, "encodeCopy", NAPI_AUTO_LENGTH, tickd::encode_copy_rows, nullptr,
                            &encode) != napi_ok ||
-      napi_create_function(env, "notify", NAPI_AUTO_LENGTH, tickd::send_notice, nullptr,
-                           &notify) != napi_ok ||
-      napi_create_function(env, "guardLoop", NAPI_AUTO_LENGTH, tickd::guard_loop, nullptr,
-                           &guard) != napi_ok ||
       napi_set_named_property(env, exports, "layoutId", id) != napi_ok ||
-      napi_set_named_property(env, exports, "notify", notify) != napi_ok ||
-      napi_set_named_property(env, exports, "guardLoop", guard) != napi_ok ||
       napi_set_named_property(env, exports, "decoder", decoder) != napi_ok ||
-      napi_set_named_property(env, exports, "encodeCopy", encode) != napi_ok) {
+      napi_set_named_property(env, exports, "encodeCopy", encode) != napi_ok ||
+      !tickd::add_system_functions(env, exports)) {
     return nullptr;
   }
   return exports;

@@ -1,19 +1,62 @@
-// What a thread that is ended from outside leaves in its event loop: sockets of a library that
-// closes them only when it is asked to. A loop with open handles ends the process, not the thread.
+// The event loop of a thread that may be ended from outside at any time.
 //
-// No Node-API here: libuv and the system only.
-
+// uWebSockets.js is in the way twice: its open sockets end the process with the loop, and so does a
+// handler of a request that cannot run, as it leaves without an answer. So its sockets are closed
+// before the loop turns once more:
+//
+//   end_loop      another thread asks; ours is interrupted wherever its JavaScript is, closes the
+//                 sockets and leaves that JavaScript
+//   before a wait a thread that ended without being asked (its heap is full), at its next turn
+//   finish        what is left, when its environment ends
+//
+// libuv and V8 (Node-API has no such interrupt). No JavaScript is called from here.
 #ifndef TICKD_EVENT_LOOP_H
 #define TICKD_EVENT_LOOP_H
 
 #include <uv.h>
+#include <v8.h>
 
-#include <cstddef>
+#include <atomic>
+#include <cstdint>
+#include <vector>
 
 namespace tickd {
 
-/** Closes every poll handle of the loop, and its file descriptor. Returns how many. */
-std::size_t close_polls(uv_loop_t* loop) noexcept;
+class LoopGuard {
+ public:
+  /** True when the environment has been told to end: no JavaScript runs any more. */
+  using IsEnding = bool (*)(void* data) noexcept;
+  using Done = void (*)(LoopGuard* guard, void* data) noexcept;
+
+  /** Of the calling thread; nullptr when the loop takes no more handles, or the key is taken. */
+  static LoopGuard* begin(std::uint32_t key, uv_loop_t* loop, IsEnding is_ending,
+                          void* data) noexcept;
+
+  /** Any thread: asks the guarded one to close its sockets and to leave its JavaScript. */
+  static void end_loop(std::uint32_t key) noexcept;
+
+  /** Any thread: true once that is done, and where no loop of this key is guarded. */
+  static bool has_ended(std::uint32_t key) noexcept;
+
+  /** On the guarded thread, for good; `done` is called when the loop is rid of the guard. */
+  void finish(Done done) noexcept;
+
+ private:
+  void close_sockets() noexcept;
+  static void before_wait(uv_prepare_t* turn) noexcept;
+  static void interrupted(v8::Isolate* isolate, void* guard) noexcept;
+
+  std::uint32_t key_ = 0;
+  v8::Isolate* isolate_ = nullptr;
+  uv_prepare_t turn_{};
+  std::uint64_t turned_ms_ = 0;
+  IsEnding is_ending_ = nullptr;
+  void* data_ = nullptr;
+  Done done_ = nullptr;
+  /** Sockets of closed handles, closed last: who still writes must not meet another file. */
+  std::vector<int> left_;
+  std::atomic<bool> has_ended_ = false;
+};
 
 }  // namespace tickd
 

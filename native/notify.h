@@ -11,7 +11,8 @@ namespace tickd {
  * Sends `text` to the socket at `path`; '@' first = an abstract name. Never blocks. Returns 0, or
  * the system's error number.
  */
-int notify(const char* path, std::size_t path_size, const char* text, std::size_t text_size) noexcept;
+int notify(const char* path, std::size_t path_size, const char* text,
+           std::size_t text_size) noexcept;
 
 }  // namespace tickd
 

@@ -43,7 +43,11 @@ export interface Addon {
   /** One datagram to a unix socket ('@' first = abstract); 0, or the system's error number. */
   notify(path: string, text: string): number
   /** From now on this thread may be ended from outside although foreign sockets are open. */
-  guardLoop(): void
+  guardLoop(key: number): void
+  /** Any thread: the guarded one closes its foreign sockets and leaves the JavaScript it is in. */
+  endLoop(key: number): void
+  /** Any thread: true once that is done, and where no loop of the key is guarded. */
+  hasLoopEnded(key: number): boolean
 }
 
 export interface KernelChoice {
@@ -99,7 +103,7 @@ export function systemAddon(): Addon | undefined {
   if (systemChosen === null) {
     const found = load(PATH)
     // One of an earlier build has the kernels and not these.
-    const isWhole = typeof found !== 'string' && 'guardLoop' in found && 'notify' in found
+    const isWhole = typeof found !== 'string' && 'endLoop' in found && 'notify' in found
     systemChosen = isWhole ? found : undefined
   }
   return systemChosen

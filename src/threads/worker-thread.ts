@@ -3,13 +3,19 @@
 // It never has two workers at once: the next one is started when the last one's end is complete
 // (its files and sockets are closed then), never before.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { errorText } from '../errors.ts'
 import { MIB, THREAD_DEATHS_MAX, THREAD_DEATHS_MS, THREAD_YOUNG_HEAP_BYTES } from '../limits.ts'
+import { type Addon, systemAddon } from '../native/addon.ts'
 import type { Log } from '../ops/log.ts'
 import type { ThreadPlan } from './plan.ts'
 import type { FromWorker, WorkerData } from './runtime.ts'
 import type { Hang } from './thread-watch.ts'
+
+/** An idle event loop turns within a tenth of a second; one in native code may not turn at all. */
+const LOOP_END_MS_MAX = 1000
+const LOOP_LOOK_MS = 5
 
 export interface WorkerThreadOptions {
   readonly plan: ThreadPlan
@@ -81,7 +87,18 @@ export class WorkerThread {
   end(why: string): void {
     if (this.#worker === undefined || this.#told !== undefined) return
     this.#told = { why, atMs: performance.now() }
-    void this.#worker.terminate()
+    const addon = this.plan.blocking ? undefined : systemAddon()
+    if (addon === undefined) void this.#worker.terminate()
+    else void this.#endLoop(this.#worker, addon)
+  }
+
+  /** Its foreign sockets first; see native/event_loop.h. An idle thread hears of it when it turns. */
+  async #endLoop(worker: Worker, addon: Addon): Promise<void> {
+    const { line } = this.plan
+    addon.endLoop(line)
+    const deadlineMs = performance.now() + LOOP_END_MS_MAX
+    while (!addon.hasLoopEnded(line) && performance.now() < deadlineMs) await sleep(LOOP_LOOK_MS)
+    await worker.terminate()
   }
 
   /** Why it ended, for people. */

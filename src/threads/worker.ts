@@ -19,7 +19,7 @@ import { testFaults } from './test-faults.ts'
 const { runtime, thread, threads, memory, ports } = workerData as WorkerData
 
 // First of all: what is registered first is undone last, after Node's own handles.
-if (!thread.blocking) systemAddon()?.guardLoop()
+if (!thread.blocking) systemAddon()?.guardLoop(thread.line)
 
 function tell(message: FromWorker): void {
   parentPort?.postMessage(message)

@@ -1,0 +1,131 @@
+// Node-API on one side, what the system can and Node does not on the other:
+//
+//   notify(path, text) -> 0, or the system's error number        notify.h
+//   guardLoop(key), endLoop(key), hasLoopEnded(key)              event_loop.h
+
+#include "system_glue.h"
+
+#include <cstdint>
+#include <new>
+
+#include "event_loop.h"
+#include "notify.h"
+
+namespace tickd {
+namespace {
+
+napi_value fail(napi_env env, const char* message) noexcept {
+  napi_throw_type_error(env, nullptr, message);
+  return nullptr;
+}
+
+napi_value send_notice(napi_env env, napi_callback_info info) noexcept {
+  constexpr const char* USAGE = "notify takes a path and a text";
+  std::size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  char path[128], text[1024];
+  std::size_t path_size = 0, text_size = 0;
+  if (count < 2 ||
+      napi_get_value_string_utf8(env, arguments[0], path, sizeof(path), &path_size) != napi_ok ||
+      napi_get_value_string_utf8(env, arguments[1], text, sizeof(text), &text_size) != napi_ok) {
+    return fail(env, USAGE);
+  }
+  napi_value result;
+  napi_create_int32(env, notify(path, path_size, text, text_size), &result);
+  return result;
+}
+
+/** What a loop's guard needs of Node-API. */
+struct Guarded {
+  napi_env env = nullptr;
+  napi_async_cleanup_hook_handle cleanup = nullptr;
+  LoopGuard* guard = nullptr;
+};
+
+/** No JavaScript runs any more in an environment that has been told to end. */
+bool is_ending(void* data) noexcept {
+  const napi_env env = static_cast<Guarded*>(data)->env;
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
+  napi_value global;
+  bool has = false;
+  const bool ends = napi_get_global(env, &global) == napi_ok &&
+                    napi_has_named_property(env, global, "undefined", &has) != napi_ok;
+  napi_close_handle_scope(env, scope);
+  return ends;
+}
+
+/** Asynchronous: the addon must stay loaded until the guard's handle is closed. */
+void end_guard(napi_async_cleanup_hook_handle, void* data) noexcept {
+  static_cast<Guarded*>(data)->guard->finish([](LoopGuard*, void* finished) noexcept {
+    Guarded* guarded = static_cast<Guarded*>(finished);
+    napi_remove_async_cleanup_hook(guarded->cleanup);
+    delete guarded;
+  });
+}
+
+bool key_of(napi_env env, napi_callback_info info, std::uint32_t& key) noexcept {
+  std::size_t count = 1;
+  napi_value argument;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  if (count == 1 && napi_get_value_uint32(env, argument, &key) == napi_ok) return true;
+  fail(env, "a loop's key is a number");
+  return false;
+}
+
+napi_value guard_loop(napi_env env, napi_callback_info info) noexcept {
+  std::uint32_t key;
+  if (!key_of(env, info, key)) return nullptr;
+  uv_loop_t* loop = nullptr;
+  Guarded* guarded = new (std::nothrow) Guarded();
+  if (guarded != nullptr && napi_get_uv_event_loop(env, &loop) == napi_ok) {
+    guarded->env = env;
+    guarded->guard = LoopGuard::begin(key, loop, is_ending, guarded);
+  }
+  if (guarded == nullptr || guarded->guard == nullptr) {
+    delete guarded;
+    return fail(env, "the event loop cannot be guarded, or one of this key is");
+  }
+  napi_add_async_cleanup_hook(env, end_guard, guarded, &guarded->cleanup);
+  return nullptr;
+}
+
+napi_value end_loop(napi_env env, napi_callback_info info) noexcept {
+  std::uint32_t key;
+  if (key_of(env, info, key)) LoopGuard::end_loop(key);
+  return nullptr;
+}
+
+napi_value has_loop_ended(napi_env env, napi_callback_info info) noexcept {
+  std::uint32_t key;
+  if (!key_of(env, info, key)) return nullptr;
+  napi_value result;
+  napi_get_boolean(env, LoopGuard::has_ended(key), &result);
+  return result;
+}
+
+}  // namespace
+
+bool add_system_functions(napi_env env, napi_value exports) noexcept {
+  constexpr struct {
+    const char* name;
+    napi_callback callback;
+  } FUNCTIONS[] = {
+      {"notify", send_notice},
+      {"guardLoop", guard_loop},
+      {"endLoop", end_loop},
+      {"hasLoopEnded", has_loop_ended},
+  };
+  for (const auto& [name, callback] : FUNCTIONS) {
+    napi_value function;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) !=
+            napi_ok ||
+        napi_set_named_property(env, exports, name, function) != napi_ok) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace tickd
