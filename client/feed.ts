@@ -5,8 +5,8 @@
 // One socket, any number of subscriptions. It reads no files and no environment, and names no
 // module of Node: the socket is the platform's `WebSocket`, or the one that is given.
 
-import { ObjectBatch } from './batch.ts'
-import { FlatBatch, readFlatFrame } from './flat-batch.ts'
+import { binaryFrame, type Frame, textFrame } from './frames.ts'
+import { fetchInstruments } from './instruments.ts'
 import {
   type Ack,
   FeedError,
@@ -15,8 +15,7 @@ import {
   type SubscribeRequest,
   type Welcome,
 } from './messages.ts'
-import { readMsgpack } from './msgpack.ts'
-import type { FeedRecord, Instrument } from './record.ts'
+import type { Instrument } from './record.ts'
 import { newStats, type Stats } from './stats.ts'
 import { type Handlers, type Link, Subscription } from './subscription.ts'
 
@@ -53,18 +52,26 @@ interface Socket {
   resume?(): void
 }
 
+interface FillRange {
+  readonly epoch: number
+  readonly from: number
+  readonly to: number
+}
+
+const PROTOCOL: Protocol = 'fb'
 const QUEUE_RECORDS_MAX = 262_144
 const BACKOFF_MS = [250, 10_000] as const
 const CONNECT_MS_MAX = 15_000
 /** The protocol's own number of heartbeats after which a silent connection is dead. */
 const SILENT_HEARTBEATS_MAX = 3
 /** Refused for what it is: trying again would change nothing. */
-const FINAL_CLOSES: ReadonlySet<number> = new Set([4000, 4001, 4003])
-/** Error codes of a `from` that cannot be served: 1004, 2002 and what is too old. */
+const FINAL_CLOSES: ReadonlySet<number> = new Set([1009, 4000, 4001])
+/** Going back is refused: too old, damaged, or several shards. Live is what is left. */
 const FROM_ERRORS: ReadonlySet<string> = new Set([
-  'bad_field',
   'from_unavailable',
   'replay_aged_out',
+  'unknown_sequence',
+  'replay_failed',
 ])
 
 /** Opens the feed. It reconnects by itself until `close`. */
@@ -100,7 +107,7 @@ export class Feed {
     this.#link = {
       queueRecordsMax: options.queueRecordsMax ?? QUEUE_RECORDS_MAX,
       fillsGaps: options.fillGaps ?? true,
-      fill: (subscription, from, to) => this.#fill(subscription, from, to),
+      fill: (subscription, epoch, from, to) => this.#fill(subscription, { epoch, from, to }),
       unsubscribe: (subscription) => this.#unsubscribe(subscription),
       onPressure: () => this.#relieve(),
     }
@@ -145,7 +152,7 @@ export class Feed {
   }
 
   #open(): void {
-    const { protocol = 'fb', WebSocket = platformSocket() } = this.#options
+    const { protocol = PROTOCOL, WebSocket = platformSocket() } = this.#options
     this.#setState('connecting', undefined)
     const socket = new WebSocket(this.url, [`tickd.v1.${protocol}`]) as Socket
     socket.binaryType = 'arraybuffer'
@@ -170,55 +177,36 @@ export class Feed {
     if (typeof data === 'string') {
       this.stats.bytes += data.length
       const message = JSON.parse(data) as ServerMessage
-      if (message.op === 'data') this.#onJsonFrame(message)
+      if (message.op === 'data') this.#onFrame(textFrame(message, data))
       else this.#onMessage(message)
-      return
-    }
-    const bytes = new Uint8Array(data as ArrayBuffer)
-    this.stats.bytes += bytes.byteLength
-    if (this.#options.protocol === 'msgpack') this.#onMsgpackFrame(bytes)
-    else {
-      const frame = readFlatFrame(bytes)
-      const subscription = this.#byStream.get(frame.head.stream)
-      if (subscription === undefined) return
-      const kind = subscription.kindOf(frame.head)
-      this.#onBatch(subscription, new FlatBatch(frame, this.#names, kind))
+    } else {
+      const bytes = new Uint8Array(data as ArrayBuffer)
+      this.stats.bytes += bytes.byteLength
+      this.#onFrame(binaryFrame(bytes, this.#options.protocol ?? PROTOCOL))
     }
   }
 
-  #onJsonFrame({ stream, epoch, first_seq: firstSeq, records }: ServerMessage): void {
-    this.#onObjects(stream, epoch, firstSeq, records)
-  }
-
-  #onMsgpackFrame(bytes: Uint8Array): void {
-    const { s, e, q, t } = readMsgpack(bytes) as Record<string, unknown>
-    this.#onObjects(s, e, q, t)
-  }
-
-  #onObjects(stream: unknown, epoch: unknown, firstSeq: unknown, records: unknown): void {
-    const head = { stream: Number(stream), epoch: Number(epoch), firstSeq: Number(firstSeq) }
+  #onFrame({ head, toBatch, payload }: Frame): void {
     const subscription = this.#byStream.get(head.stream)
     if (subscription === undefined) return
-    const kind = subscription.kindOf(head)
-    this.#onBatch(subscription, new ObjectBatch(head, records as FeedRecord[], kind))
-  }
-
-  #onBatch(subscription: Subscription, batch: FlatBatch | ObjectBatch): void {
+    const batch = toBatch(this.#names, subscription.kindOf(head))
     this.stats.records += batch.count
     if (batch.count > 0 && !batch.isImage && !batch.isReplay) {
       const latencyMs = Date.now() - batch.receivedMs(batch.count - 1)
       this.stats.latencyMs = latencyMs
       subscription.stats.latencyMs = latencyMs
     }
-    subscription.onBatch(batch)
+    subscription.onBatch(batch, payload)
   }
 
   #onMessage(message: ServerMessage): void {
     const { op, id, stream } = message
-    if (typeof id === 'number' && this.#requests.has(id)) {
-      const answer = this.#requests.get(id)
-      this.#requests.delete(id)
-      answer?.(message)
+    const answer = typeof id === 'number' ? this.#requests.get(id) : undefined
+    if (answer !== undefined) {
+      // An ack that begins a replay is not the last word on its request.
+      const isBegin = op === 'ack' && (message.replay === true || message.from !== undefined)
+      if (!isBegin) this.#requests.delete(id as number)
+      answer(message)
       return
     }
     if (op === 'welcome') this.#onWelcome(message as unknown as Welcome)
@@ -227,7 +215,8 @@ export class Feed {
       for (const [key, nextSeq] of Object.entries(message.streams as Record<string, number>)) {
         this.#byStream.get(Number(key))?.onHeartbeat(nextSeq)
       }
-    } else if (typeof stream === 'number') this.#byStream.get(stream)?.onMessage(message)
+    } else if (op === 'slow') this.stats.slow++
+    else if (typeof stream === 'number') this.#byStream.get(stream)?.onMessage(message)
   }
 
   #onWelcome(welcome: Welcome): void {
@@ -239,12 +228,19 @@ export class Feed {
   }
 
   #subscribe(subscription: Subscription, from = subscription.from()): void {
-    const { channel, symbols, slow } = subscription.request
-    this.#request({ op: 'subscribe', channel, symbols, slow, from }, (answer) => {
-      if (subscription.isClosed) return
-      if (answer.op === 'ack') this.#onAck(subscription, answer as unknown as Ack)
-      else this.#onRefused(subscription, answer, typeof from === 'object')
+    const { channel, symbols, slow, shard } = subscription.request
+    this.#request({ op: 'subscribe', channel, symbols, slow, shard, from }, (answer) => {
+      if (subscription.isClosed) this.#dropLate(answer)
+      else if (answer.op === 'ack') this.#onAck(subscription, answer as unknown as Ack)
+      else if (answer.op === 'error') {
+        this.#onRefused(subscription, answer, typeof from === 'object')
+      } else subscription.onMessage(answer)
     })
+  }
+
+  /** It was closed before the server had answered. */
+  #dropLate({ op, stream }: ServerMessage): void {
+    if (op === 'ack') this.#request({ op: 'unsubscribe', stream }, () => {})
   }
 
   #onAck(subscription: Subscription, ack: Ack): void {
@@ -271,10 +267,20 @@ export class Feed {
     }
   }
 
-  #fill(subscription: Subscription, from: number, to: number): boolean {
+  #fill(subscription: Subscription, range: FillRange): boolean {
     if (this.state !== 'open') return false
-    this.#request({ op: 'fill', stream: subscription.stream, from, to }, (answer) => {
-      if (answer.op === 'error') subscription.onFillEnd()
+    const { stream } = subscription
+    this.#request({ op: 'fill', stream, ...range }, (answer) => {
+      if (answer.op === 'replay_completed') subscription.onMessage(answer)
+      if (answer.op !== 'error') return
+      const { retryAfterMs } = FeedError.of(answer)
+      if (retryAfterMs === undefined) subscription.onFillEnd()
+      else {
+        setTimeout(() => {
+          // After a reconnect the subscription has asked again by itself.
+          if (this.#byStream.get(stream) === subscription) this.#fill(subscription, range)
+        }, retryAfterMs)
+      }
     })
     return true
   }
@@ -288,21 +294,10 @@ export class Feed {
     this.#relieve()
   }
 
-  /** Names beyond those that an ack lists are had over HTTP, page by page. */
   #loadInstruments(): void {
-    const origin = new URL(this.url)
-    origin.protocol = origin.protocol.replace('ws', 'http')
-    const page = async (after: number): Promise<void> => {
-      const response = await fetch(new URL(`/v1/instruments?after=${after}`, origin))
-      const { instruments, next } = (await response.json()) as {
-        instruments: Instrument[]
-        next: number | null
-      }
-      this.#learn(instruments)
-      if (next !== null) await page(next)
-    }
+    const learn = (instruments: readonly Instrument[]) => this.#learn(instruments)
     // Without them records have no names yet: shown as null, which is true.
-    page(0).catch(() => {})
+    fetchInstruments(this.url, this.#options.token, learn).catch(() => {})
   }
 
   #learn(instruments: readonly Instrument[]): void {
@@ -385,6 +380,7 @@ export class Feed {
     this.#send({ ...message, id })
   }
 
+  /** Fields that are undefined are not sent. */
   #send(message: object): void {
     this.#socket?.send(JSON.stringify(message))
   }

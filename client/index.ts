@@ -14,6 +14,7 @@ export {
   type SubscribeRequest,
   type Welcome,
 } from './messages.ts'
+export type { FeedEvent } from './outlet.ts'
 export {
   type Batch,
   type BookLevel,
@@ -26,4 +27,4 @@ export {
   type Trade,
 } from './record.ts'
 export type { Stats } from './stats.ts'
-export { type FeedEvent, type Handlers, Subscription } from './subscription.ts'
+export { type Handlers, Subscription } from './subscription.ts'

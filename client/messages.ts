@@ -14,6 +14,8 @@ export interface SubscribeRequest {
   readonly symbols?: readonly string[]
   readonly from?: From
   readonly slow?: 'gap' | 'close' | 'conflate'
+  /** Only what this shard carries: with several, the only streams that can be resumed or filled. */
+  readonly shard?: number
 }
 
 export interface SymbolResult {
@@ -28,7 +30,10 @@ export interface Ack {
   readonly stream: number
   readonly channel: string
   readonly epoch: number
-  readonly next_seq: number
+  /** null: an `epoch` message will say. */
+  readonly next_seq: number | null
+  /** Older records come first, until `replay_completed`. */
+  readonly replay?: boolean
   readonly symbols: readonly SymbolResult[]
 }
 
@@ -39,6 +44,7 @@ export interface Welcome {
   readonly server_time: string
   readonly protocol: string
   readonly limits: Readonly<Record<string, number>>
+  readonly shards?: number
   readonly versions: { readonly tickd: string; readonly protocol: number }
 }
 
@@ -51,7 +57,7 @@ export interface ServerMessage {
 
 /**
  * Records that were not received. `from` … `to` are sequences of the stream, both included; `to` is
- * undefined where nobody knows how many there were.
+ * undefined where nobody knows how many there were, and of `upstream`, which none is missing of.
  */
 export interface Gap {
   readonly stream: number
@@ -59,9 +65,10 @@ export interface Gap {
   readonly from: number
   readonly to: number | undefined
   /**
-   * The server's cause (`slow`, `conflated`, `overrun`, `restart` …), or the client's own:
-   * `undeclared` a hole that the server did not speak of, `reconnect` lost with the connection,
-   * `client` this program read too slowly.
+   * The server's cause: `slow`, `conflated`, `overrun`, `upstream` (before `from` the venue's own
+   * numbers have a hole), `restart` (received, and taken back by a crash: their numbers are void).
+   * Or the client's own: `undeclared` a hole that the server did not speak of, `reconnect` lost with
+   * the connection, `client` this program read too slowly.
    */
   readonly cause: string
   /** The server's whole message, where there was one. */

@@ -10,6 +10,12 @@ export interface Stats {
   filled: number
   /** Holes that nobody declared: a fault of the server or of the way. */
   undeclared: number
+  /** Received, and taken back by a crash of the daemon before they were durable. */
+  voided: number
+  /** Replays whose bytes were not those that the server sent. */
+  corrupt: number
+  /** Times the server said that this connection reads slowly. */
+  slow: number
   /** Records that came twice and were dropped. */
   duplicates: number
   reconnects: number
@@ -25,6 +31,9 @@ export function newStats(): Stats {
     missed: 0,
     filled: 0,
     undeclared: 0,
+    voided: 0,
+    corrupt: 0,
+    slow: 0,
     duplicates: 0,
     reconnects: 0,
     latencyMs: Number.NaN,
