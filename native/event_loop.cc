@@ -18,6 +18,9 @@ namespace {
 /** A turn of the loop that took this long may have been ended; the others cost a comparison. */
 constexpr std::uint64_t LONG_TURN_MS = 20;
 
+/** What a heap may grow beyond its limit until Node, which is asked next, has ended the thread. */
+constexpr std::size_t HEAP_SLACK_BYTES = 16u << 20;
+
 /** Guards by key, of all threads: the one state that they share. */
 std::mutex guards_lock;
 std::map<std::uint32_t, LoopGuard*> guards;
@@ -58,6 +61,9 @@ LoopGuard* LoopGuard::begin(std::uint32_t key, uv_loop_t* loop, IsEnding is_endi
   guard->turn_.data = guard;
   uv_prepare_start(&guard->turn_, before_wait);
   uv_unref(reinterpret_cast<uv_handle_t*>(&guard->turn_));
+  // Before Node's own, which ends the thread: V8 asks the one that came last.
+  guard->isolate_->AddNearHeapLimitCallback(near_limit, guard);
+  guard->is_watching_heap_ = true;
   guards[key] = guard;
   return guard;
 }
@@ -82,6 +88,7 @@ void LoopGuard::finish(Done done) noexcept {
     guards.erase(key_);
   }
   close_sockets();
+  if (is_watching_heap_) isolate_->RemoveNearHeapLimitCallback(near_limit, 0);
 #ifndef _WIN32
   for (const int fd : left_) close(fd);
 #endif
@@ -104,6 +111,15 @@ void LoopGuard::before_wait(uv_prepare_t* turn) noexcept {
   const bool was_long = now_ms - guard->turned_ms_ > LONG_TURN_MS;
   guard->turned_ms_ = now_ms;
   if (was_long && guard->is_ending_(guard->data_)) guard->close_sockets();
+}
+
+/** No JavaScript, and no memory of V8's: it is in the midst of a collection. */
+std::size_t LoopGuard::near_limit(void* data, std::size_t now, std::size_t) noexcept {
+  LoopGuard* guard = static_cast<LoopGuard*>(data);
+  guard->close_sockets();
+  guard->is_watching_heap_ = false;
+  guard->isolate_->RemoveNearHeapLimitCallback(near_limit, 0);
+  return now + HEAP_SLACK_BYTES;
 }
 
 void LoopGuard::interrupted(v8::Isolate* isolate, void* guard) noexcept {

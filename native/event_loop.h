@@ -6,7 +6,8 @@
 //
 //   end_loop      another thread asks; ours is interrupted wherever its JavaScript is, closes the
 //                 sockets and leaves that JavaScript
-//   before a wait a thread that ended without being asked (its heap is full), at its next turn
+//   near_limit    its heap is nearly full: V8 is about to end it, in the midst of its JavaScript
+//   before a wait a thread that ended without being asked, at its next turn
 //   finish        what is left, when its environment ends
 //
 // libuv and V8 (Node-API has no such interrupt). No JavaScript is called from here.
@@ -17,6 +18,7 @@
 #include <v8.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -44,6 +46,7 @@ class LoopGuard {
  private:
   void close_sockets() noexcept;
   static void before_wait(uv_prepare_t* turn) noexcept;
+  static std::size_t near_limit(void* guard, std::size_t now, std::size_t initial) noexcept;
   static void interrupted(v8::Isolate* isolate, void* guard) noexcept;
 
   std::uint32_t key_ = 0;
@@ -56,6 +59,7 @@ class LoopGuard {
   /** Sockets of closed handles, closed last: who still writes must not meet another file. */
   std::vector<int> left_;
   std::atomic<bool> has_ended_ = false;
+  bool is_watching_heap_ = false;
 };
 
 }  // namespace tickd

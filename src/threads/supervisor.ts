@@ -254,6 +254,7 @@ export class Supervisor {
     let isHealthy = true
     for (const thread of this.#threads) {
       const hang = this.#watches.get(thread)?.look(nowMs, isProfiled(thread.plan.name))
+      if (thread.looksCutOff()) this.#end(thread, 'its heap is nearly full')
       const toldMs = thread.toldMs(nowMs)
       if (hang === undefined && toldMs === undefined) continue
       isHealthy = false

@@ -35,6 +35,8 @@ export class WorkerThread {
   /** Why it was told to end, and when. */
   #told: { readonly why: string; readonly atMs: number } | undefined
   #error: unknown
+  /** Its event loop was seen to be guarded. */
+  #hasBegun = false
   /** Monotonic times of its deaths; at most THREAD_DEATHS_MAX + 1. */
   #deaths: number[] = []
 
@@ -61,6 +63,7 @@ export class WorkerThread {
     const { plan, data, heapBytes, onMessage, onEnd } = this.#options
     this.#told = undefined
     this.#error = undefined
+    this.#hasBegun = false
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: data(),
       name: plan.name,
@@ -99,6 +102,16 @@ export class WorkerThread {
     const deadlineMs = performance.now() + LOOP_END_MS_MAX
     while (!addon.hasLoopEnded(line) && performance.now() < deadlineMs) await sleep(LOOP_LOOK_MS)
     await worker.terminate()
+  }
+
+  /** Looks whether its sockets were closed, as its heap was nearly full, and yet it lives. */
+  looksCutOff(): boolean {
+    const addon = this.plan.blocking ? undefined : systemAddon()
+    if (addon === undefined || this.#worker === undefined || this.#told !== undefined) return false
+    // Until it has begun, no loop of its key is guarded, and that looks like an end.
+    const hasEnded = addon.hasLoopEnded(this.plan.line)
+    this.#hasBegun ||= !hasEnded
+    return this.#hasBegun && hasEnded
   }
 
   /** Why it ended, for people. */
