@@ -220,6 +220,9 @@ const serve = z
     subscriber_buffer_bytes: int(64 * KIB, 256 * MIB)
       .default(4 * MIB)
       .describe('Most bytes queued for one subscriber; beyond it the slow policy applies.'),
+    subscriber_age_ms: int(0, 3_600_000)
+      .default(10_000)
+      .describe('Longest that anything is queued for one subscriber; as above. 0 = no limit.'),
     subscribers_max: int(1, 100_000).default(10_000).describe('Subscribers at once.'),
     subscriptions_max: int(1, 10_000).default(256).describe('Subscriptions of one subscriber.'),
     heartbeat_ms: int(100, 60_000).default(1000).describe('Heartbeat of an idle stream.'),

@@ -18,6 +18,7 @@ import { TickBatch } from '../tick/batch.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
 import { VERSION } from '../version.ts'
 import { Feed, type FeedLimits } from './feed/feed.ts'
+import type { FeedJournal } from './feed/feed-journal.ts'
 import type { Subscriber } from './feed/subscriber.ts'
 import type { History } from './http/history.ts'
 import { LedgerRoutes } from './http/ledger.ts'
@@ -46,6 +47,18 @@ export interface ServeSettings extends FeedLimits {
 export interface ServeRing {
   readonly shard: number
   readonly lapper: TickRingLapper
+  /** Of this start, in this shard; that of the agent if not given. */
+  readonly epoch?: number
+  /** undefined: nothing can be replayed. */
+  readonly journal?: FeedJournal
+  /** File for the places to replay from; '' or undefined = in memory only. */
+  readonly checkpointsPath?: string
+}
+
+/** Records that were read while those before them are still to be counted. */
+interface Ahead {
+  readonly firstSeq: number
+  readonly batch: TickBatch
 }
 
 export interface ServeAgentOptions {
@@ -83,6 +96,8 @@ export class ServeAgent implements Agent {
   readonly #batch = new TickBatch(READ_TICKS)
   readonly #server: Server
   readonly #at: Readonly<Record<'records' | 'lapped', number>>
+  /** By shard. */
+  readonly #ahead: (Ahead | undefined)[] = []
   #failure: unknown
   #isStopping = false
   #port = 0
@@ -91,7 +106,11 @@ export class ServeAgent implements Agent {
     const { settings, instruments, latest, clock, counters, history } = options
     this.#options = options
     this.#at = { records: counters.index('records'), lapped: counters.index('records_lapped') }
-    this.#feed = new Feed({ ...options, limits: settings, version: VERSION })
+    const shards = options.rings.map(({ shard, lapper, epoch, journal, checkpointsPath = '' }) => {
+      const place = { shard, epoch: epoch ?? options.epoch, nextSeq: lapper.seq }
+      return { ...place, journal, checkpointsPath }
+    })
+    this.#feed = new Feed({ ...options, shards, limits: settings, version: VERSION })
     this.#push = new Push({ ...options, bodyBytesMax: settings.body_bytes_max })
     const rowsMax = settings.query_rows_max
     const records = new Records({ instruments, latest, history, rowsMax, clock })
@@ -132,7 +151,9 @@ export class ServeAgent implements Agent {
       this.#server.stopListening()
     }
     const isPushed = this.#push.drain()
-    const isRead = this.#options.rings.every(({ lapper }) => lapper.lag() === 0)
+    const isRead = this.#options.rings.every(({ shard, lapper }) => {
+      return lapper.lag() === 0 && this.#ahead[shard] === undefined
+    })
     if (!isPushed || !isRead) return false
     this.#feed.flush()
     this.#feed.closeAll()
@@ -175,24 +196,41 @@ export class ServeAgent implements Agent {
   }
 
   #readRings(): number {
-    const { rings, counters } = this.#options
-    const { values } = counters
-    const batch = this.#batch
+    const { rings } = this.#options
     let work = 0
-    for (const { shard, lapper } of rings) {
+    for (const ring of rings) {
       for (let read = 0; read < READS_MAX; read++) {
-        const expected = lapper.seq
-        const first = lapper.read(batch)
-        if (first > expected) {
-          values[this.#at.lapped] = (values[this.#at.lapped] as number) + first - expected
-          this.#feed.overrun(shard, expected, first - 1)
+        const { shard } = ring
+        const ahead = this.#ahead[shard]
+        if (ahead !== undefined) {
+          // What the ring no longer has is counted first: the sequences of streams hold.
+          if (!this.#feed.catchUp(shard, ahead.firstSeq)) break
+          this.#ahead[shard] = undefined
+          if (ahead.batch.count > 0) this.#feed.take(shard, ahead.batch)
         }
-        if (batch.count === 0) break
-        values[this.#at.records] = (values[this.#at.records] as number) + batch.count
-        this.#feed.take(batch)
-        work += batch.count
+        const count = this.#read(ring)
+        if (count === 0) break
+        work += count
       }
     }
     return work
+  }
+
+  /** One read of a ring. Returns the records. */
+  #read({ shard, lapper }: ServeRing): number {
+    const { values } = this.#options.counters
+    const batch = this.#batch
+    const expected = this.#feed.seqOf(shard)
+    const first = lapper.read(batch)
+    const { count } = batch
+    values[this.#at.records] = (values[this.#at.records] as number) + count
+    if (first > expected) {
+      values[this.#at.lapped] = (values[this.#at.lapped] as number) + first - expected
+      const copy = new TickBatch(count)
+      copy.bytes.set(batch.bytes.subarray(0, copy.bytes.length))
+      copy.count = count
+      this.#ahead[shard] = { firstSeq: first, batch: copy }
+    } else if (count > 0) this.#feed.take(shard, batch)
+    return count
   }
 }

@@ -41,6 +41,8 @@ export type HttpHandler = (request: HttpRequest, reply: HttpReply) => void
 export interface FeedSocket {
   /** False when the socket is closed, or its buffer beyond the server's own hard limit. */
   send(data: string | Uint8Array, isBinary: boolean): boolean
+  /** What `work` sends, by `send`, goes to the kernel in one go. */
+  cork(work: () => void): void
   /** Bytes accepted by `send` that the kernel has not yet taken. */
   bufferedBytes(): number
   /** Says goodbye behind whatever is buffered; the close handler runs before it returns. */

@@ -265,6 +265,23 @@ class UwsFeedSocket implements FeedSocket {
     return this.#ws.send(data, isBinary, false) !== SEND_DROPPED
   }
 
+  cork(work: () => void): void {
+    if (this.#closed) {
+      work()
+      return
+    }
+    let thrown: unknown
+    this.#ws.cork(() => {
+      // An exception must not pass through the native caller.
+      try {
+        work()
+      } catch (error) {
+        thrown = error
+      }
+    })
+    if (thrown !== undefined) throw thrown
+  }
+
   bufferedBytes(): number {
     return this.#closed ? 0 : this.#ws.getBufferedAmount()
   }

@@ -9,6 +9,7 @@ import { Breaker } from '../storage/breaker.ts'
 import { hostUrls } from '../storage/postgres/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { checkpointsPath, openFeedJournal } from './feed-journal.ts'
 import { postgresUrl } from './make-stores.ts'
 import { metricSources } from './metrics.ts'
 import { lapperFor } from './planted-bugs.ts'
@@ -24,10 +25,28 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
       listen: { ...serve.listen, port: factory.portOf('http', serve.listen.port) },
     },
     epoch: shards[0]?.epoch ?? 0,
-    rings: shards.map(({ ticks }, shard) => ({
-      shard,
-      lapper: lapperFor(faults, ticks, shared.nearSeq(shard)),
-    })),
+    rings: shards.map(({ ticks, epoch, firstSeq, originSeq, identity }, shard) => {
+      const directory = factory.journalDirectory(shard)
+      const [durable, oldest] = [POSITION.durable, POSITION.oldest].map((slot) =>
+        shared.position(shard, slot),
+      )
+      return {
+        shard,
+        lapper: lapperFor(faults, ticks, shared.nearSeq(shard)),
+        epoch,
+        journal: openFeedJournal({
+          shard,
+          directory,
+          epoch,
+          firstSeq,
+          originSeq,
+          journalId: identity.journalId,
+          durable: () => durable?.load() ?? 0,
+          oldest: () => oldest?.load() ?? 0,
+        }),
+        checkpointsPath: checkpointsPath(directory),
+      }
+    }),
     instruments: shared.instruments,
     latest: shared.latest,
     lanes: factory.producerRings('serve').map((rings, shard) => {

@@ -177,6 +177,10 @@ export class SimulatedSocket<Connection> implements FeedSocket {
     return true
   }
 
+  cork(work: () => void): void {
+    work()
+  }
+
   bufferedBytes(): number {
     return this.#bufferedBytes
   }

@@ -71,6 +71,7 @@ export class ServeRig {
         flush_ms: 0,
         frame_ticks: 1024,
         subscriber_buffer_bytes: 4 * 1024 * 1024,
+        subscriber_age_ms: 10_000,
         subscribers_max: 100,
         subscriptions_max: 16,
         heartbeat_ms: 200,

@@ -70,7 +70,8 @@ export function isBalanced({ published, delivered, skipped }: Account): boolean 
 function accountOf(subscription: Subscription): Account {
   const { stream, firstSeq, endSeq, imaged, delivered, skipped } = subscription
   const toSeq = endSeq === 0 ? stream.nextSeq : endSeq
-  return { published: toSeq - firstSeq + imaged, delivered, skipped }
+  const owed = firstSeq === 0 ? 0 : toSeq - firstSeq
+  return { published: owed + imaged, delivered, skipped }
 }
 
 /** All subscriptions that a subscriber has and had. */

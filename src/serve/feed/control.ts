@@ -4,6 +4,8 @@
 // in refusals, as far as it could be read.
 
 import { FEED_GLOBS_MAX, FEED_SYMBOLS_MAX, INSTRUMENT_NAME_BYTES_MAX } from '../../limits.ts'
+import { writeSplit } from '../../tick/fixed-point.ts'
+import { parseTime } from '../../tick/time.ts'
 import {
   CHANNELS,
   type ChannelName,
@@ -13,6 +15,7 @@ import {
   type SlowPolicy,
 } from './channels.ts'
 import type { FeedErrorName, Refusal } from './errors.ts'
+import type { Target } from './replay-start.ts'
 
 export type ControlId = string | number | undefined
 
@@ -20,8 +23,19 @@ export interface Subscribe {
   readonly op: 'subscribe'
   readonly channel: ChannelName
   readonly symbols: readonly string[]
-  readonly from: 'live' | 'snapshot'
+  readonly from: 'live' | 'snapshot' | Target
   readonly slow: SlowPolicy
+  /** undefined = all. */
+  readonly shard: number | undefined
+}
+
+export interface Fill {
+  readonly op: 'fill'
+  readonly stream: number
+  /** undefined = this one. */
+  readonly epoch: number | undefined
+  readonly from: number
+  readonly to: number
 }
 
 export interface Unsubscribe {
@@ -33,7 +47,7 @@ export interface Ping {
   readonly op: 'ping'
 }
 
-export type Control = Subscribe | Unsubscribe | Ping
+export type Control = Subscribe | Unsubscribe | Fill | Ping
 
 export interface Parsed {
   readonly id: ControlId
@@ -41,8 +55,12 @@ export interface Parsed {
 }
 
 const ID_LENGTH_MAX = 128
+/** RFC 3339 with nine digits and an offset has 35. */
+const TIME_LENGTH_MAX = 40
+const textEncoder = new TextEncoder()
 const FIELDS: Readonly<Record<Control['op'], readonly string[]>> = {
-  subscribe: ['op', 'id', 'channel', 'symbols', 'from', 'slow'],
+  subscribe: ['op', 'id', 'channel', 'symbols', 'from', 'slow', 'shard'],
+  fill: ['op', 'id', 'stream', 'epoch', 'from', 'to'],
   unsubscribe: ['op', 'id', 'stream'],
   ping: ['op', 'id'],
 }
@@ -82,20 +100,28 @@ function readControl(fields: Record<string, unknown>): Control | Refusal {
   }
   if (op === 'subscribe') return readSubscribe(fields)
   if (op === 'unsubscribe') return readUnsubscribe(fields)
+  if (op === 'fill') return readFill(fields)
   return { op: 'ping' }
 }
 
 function readSubscribe(fields: Record<string, unknown>): Subscribe | Refusal {
-  const { channel: name, symbols = ['*'], from = 'live' } = fields
+  const { channel: name, symbols = ['*'], shard } = fields
   if (typeof name !== 'string' || !isChannel(name)) {
     return refuse('unknown_channel', `channel is one of ${Object.keys(CHANNELS).join(', ')}`)
   }
   const channel = channelOf(name)
   const fault = symbolsFault(symbols)
   if (fault !== '') return refuse('bad_field', `symbols: ${fault}`)
-  if (from !== 'live' && (from !== 'snapshot' || !channel.snapshot)) {
-    const offered = channel.snapshot ? '"live" or "snapshot"' : '"live"'
-    return refuse('from_unavailable', `not available: channel ${name} starts from ${offered}`)
+  const from = readFrom(fields.from ?? 'live')
+  if (from === undefined) {
+    return refuse('bad_field', 'from is "live", "snapshot", {"epoch","seq"} or {"ts"}')
+  }
+  const isOffered = from === 'snapshot' ? channel.snapshot : channel.carries === 'event'
+  if (from !== 'live' && !isOffered) {
+    return refuse('from_unavailable', `not available: channel ${name} cannot start from there`)
+  }
+  if (shard !== undefined && (!isWhole(shard, 0) || channel.carries !== 'event')) {
+    return refuse('bad_field', `shard: a number, where the channel has shards`)
   }
   const slow = (fields.slow ?? channel.slow) as SlowPolicy
   if (!SLOW_POLICIES.includes(slow)) {
@@ -104,7 +130,36 @@ function readSubscribe(fields: Record<string, unknown>): Subscribe | Refusal {
   if (slow === 'conflate' && !channel.conflate) {
     return refuse('slow_unavailable', `channel ${name} allows "gap" or "close"`)
   }
-  return { op: 'subscribe', channel: name, symbols: symbols as string[], from, slow }
+  return { op: 'subscribe', channel: name, symbols: symbols as string[], from, slow, shard }
+}
+
+/** undefined = not a place to start from. */
+function readFrom(from: unknown): Subscribe['from'] | undefined {
+  if (from === 'live' || from === 'snapshot') return from
+  if (typeof from !== 'object' || from === null || Array.isArray(from)) return undefined
+  const { epoch, seq, ts, ...strangers } = from as Record<string, unknown>
+  if (Object.keys(strangers).length > 0) return undefined
+  if (ts === undefined) return isWhole(epoch, 1) && isWhole(seq, 1) ? { epoch, seq } : undefined
+  const text = typeof ts === 'string' ? textEncoder.encode(ts.slice(0, TIME_LENGTH_MAX)) : undefined
+  const isAlone = epoch === undefined && seq === undefined
+  const time = { sec: 0, nsec: 0 }
+  if (!isAlone || text === undefined || !parseTime(text, 0, text.length, time)) return undefined
+  const words = new Int32Array(2)
+  writeSplit(words, 0, false, time.sec, time.nsec)
+  return { words, ms: time.sec * 1000 + Math.floor(time.nsec / 1e6) }
+}
+
+function readFill({ stream, epoch, from, to }: Record<string, unknown>): Fill | Refusal {
+  if (!isWhole(stream, 0)) return refuse('bad_field', 'stream: the number from the ack')
+  if (epoch !== undefined && !isWhole(epoch, 1)) return refuse('bad_field', 'epoch: a number')
+  if (!isWhole(from, 1) || !isWhole(to, from)) {
+    return refuse('bad_field', 'from and to: the first and the last sequence wanted')
+  }
+  return { op: 'fill', stream, epoch, from, to }
+}
+
+function isWhole(value: unknown, min: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= min
 }
 
 function symbolsFault(symbols: unknown): string {

@@ -5,9 +5,13 @@
 // The three move together, with nothing slow between, so that another thread rarely sees them
 // apart. The same is kept of each subscription (account.ts), against the stream's own sequence.
 //
-// A subscriber whose queue would pass `bufferBytes` is behind: from then on it is sent nothing of
-// that stream until its queue has shrunk to half, and then first what it missed (`gap`), so that
-// the sequences it sees plus those declared are dense. Its policy says what else:
+// Frames are gathered as parcels, by subscriber, and sent at the end of each call (`send`): those
+// of one subscriber in one go. Encoded once a frame and sub-protocol, whatever their number.
+//
+// A subscriber whose queue would pass `bufferBytes`, or whose oldest queued byte has waited for
+// `bufferAgeMs`, is behind: from then on it is sent nothing of that stream until its queue has
+// shrunk to half, and then first what it missed (`gap`), so that the sequences it sees plus those
+// declared are dense. At half of either it is warned (`slow`). Its policy says what else:
 //
 //   gap       nothing else
 //   close     it is closed at once, with the last sequence it was sent
@@ -16,21 +20,27 @@
 // Other subscribers of the same stream are not touched by any of this.
 
 import { LATEST_KIND_COUNT, LATEST_RANK } from '../../aggregate/latest-table-layout.ts'
+import { MIB } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
-import type { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import { FLAG, TICK_WORDS } from '../../tick/layout.ts'
-import type { Protocol } from './encode.ts'
 import { Frame } from './fb-frame.ts'
-import { gap, snapshot } from './messages.ts'
+import { gap, slow, snapshot } from './messages.ts'
 import type { Newest } from './newest.ts'
+import { Parcel } from './parcel.ts'
 import type { Stream } from './stream.ts'
-import type { Subscription } from './subscriber.ts'
+import type { Subscriber, Subscription } from './subscriber.ts'
+
+/** Copies of full frames that wait for the end of a call: with more, they are sent before it. */
+const COPIED_BYTES_MAX = 4 * MIB
+/** A subscriber is warned when so much of what it may have queued is. */
+const WARN_SHARE = 0.5
 
 export interface DeliveryOptions {
-  readonly epoch: number
   readonly bufferBytes: number
+  /** 0 = however long. */
+  readonly bufferAgeMs: number
   readonly frameTicks: number
   readonly instruments: InstrumentTable
   readonly newest: Newest
@@ -41,6 +51,10 @@ export class Delivery {
   readonly #options: DeliveryOptions
   readonly #resumeBytes: number
   readonly #values: Float64Array
+  /** With parcels in their outboxes. */
+  readonly #waiting: Subscriber[] = []
+  #copiedBytes = 0
+  #nowMs = 0
   readonly #at: Readonly<Record<'published' | 'delivered' | 'skipped' | 'frames' | 'bytes', number>>
 
   constructor(options: DeliveryOptions) {
@@ -57,28 +71,80 @@ export class Delivery {
     }
   }
 
-  /** Sends what a stream has gathered. */
-  flush(stream: Stream, nowMs: number): void {
-    const { frame, id, nextSeq: firstSeq } = stream
-    const { epoch, instruments } = this.#options
+  /**
+   * Makes a parcel of what a stream has gathered. The frame may be filled again after `send`, or at
+   * once when it was full: `isFull`.
+   */
+  gather(stream: Stream, nowMs: number, isFull: boolean): void {
+    const { frame, nextSeq: firstSeq, subscriptions } = stream
     const { count } = frame.batch
     if (count === 0) return
+    this.#nowMs = nowMs
     stream.nextSeq += count
     stream.flushedAtMs = nowMs
-    const identity = { stream: id, epoch, firstSeq }
-    const encoded = new Map<Protocol, Uint8Array>()
-    // From the end: a subscriber that is closed on the way takes itself off the list.
-    for (let i = stream.subscriptions.length - 1; i >= 0; i--) {
-      const subscription = stream.subscriptions[i] as Subscription
-      const { protocol, encoding } = subscription.subscriber
-      let bytes = encoded.get(protocol)
-      if (bytes === undefined) {
-        bytes = encoding.encode(frame, identity, instruments)
-        encoded.set(protocol, bytes)
-      }
-      this.#deliver(subscription, bytes, firstSeq, frame.batch)
-    }
+    const { epoch } = stream
+    const parcel = new Parcel(frame, { stream: stream.id, epoch, firstSeq }, isFull)
     frame.reset()
+    for (let i = 0; i < subscriptions.length; i++) {
+      const subscription = subscriptions[i] as Subscription
+      const { outbox } = subscription.subscriber
+      if (outbox.length === 0) this.#waiting.push(subscription.subscriber)
+      outbox.push(subscription, parcel)
+    }
+    if (isFull) this.#copiedBytes += parcel.sizeBytes
+    if (this.#copiedBytes > COPIED_BYTES_MAX) this.send()
+  }
+
+  /** Sends all parcels. */
+  send(): void {
+    const waiting = this.#waiting
+    this.#copiedBytes = 0
+    for (let i = 0; i < waiting.length; i++) {
+      const subscriber = waiting[i] as Subscriber
+      // A subscription and a parcel; in one go where there are several.
+      if (subscriber.outbox.length === 2) this.#empty(subscriber)
+      else subscriber.cork(() => this.#empty(subscriber))
+    }
+    waiting.length = 0
+  }
+
+  /** Sends what a stream has gathered. */
+  flushNow(stream: Stream): void {
+    this.gather(stream, this.#nowMs, false)
+    this.send()
+  }
+
+  /** The time, for what is sent outside of a turn. */
+  setTime(nowMs: number): void {
+    this.#nowMs = nowMs
+  }
+
+  /** Sequences of the stream that the feed itself never saw. Nothing is gathered. */
+  lose(stream: Stream, count: number): void {
+    const from = stream.nextSeq
+    stream.nextSeq += count
+    for (const subscription of [...stream.subscriptions]) {
+      if (subscription.replay !== undefined) {
+        // It reads them from the journal.
+        subscription.replay.letGo()
+        continue
+      }
+      this.#countSkipped(subscription, count)
+      // A gap that is still to be declared takes these in.
+      if (subscription.behindFrom > 0) continue
+      subscription.subscriber.sendControl(gap(stream.id, from, stream.nextSeq - 1, 'overrun'))
+    }
+  }
+
+  /** Records of a replay. */
+  sendAgain(subscription: Subscription, bytes: Uint8Array, count: number): void {
+    subscription.imaged += count
+    this.#send(subscription, bytes, count)
+  }
+
+  /** Live records that were held while a replay ended; they have sequences that it is owed. */
+  sendHeld(subscription: Subscription, bytes: Uint8Array, count: number): void {
+    this.#send(subscription, bytes, count)
   }
 
   /** Looks whether a subscriber that is behind can go on: its queue has shrunk. */
@@ -111,8 +177,8 @@ export class Delivery {
   /** Sends an image that was found to fit. */
   image(subscription: Subscription, slots: readonly number[]): void {
     const { subscriber, stream } = subscription
-    const { epoch, frameTicks, instruments, newest } = this.#options
-    const { nextSeq: firstSeq, id } = stream
+    const { frameTicks, instruments, newest } = this.#options
+    const { nextSeq: firstSeq, id, epoch } = stream
     subscriber.sendControl(snapshot(id, firstSeq, slots.length))
     const frame = new Frame(frameTicks, id, epoch)
     for (let from = 0; from < slots.length; from += frameTicks) {
@@ -122,45 +188,70 @@ export class Delivery {
         frame.batch.addFlags(i, FLAG.SNAPSHOT)
       })
       const identity = { stream: id, epoch, firstSeq }
-      const bytes = subscriber.encoding.encode(frame, identity, instruments)
-      subscription.imaged += part.length
-      const sent = subscriber.sendData(bytes)
-      if (sent) this.#countSent(subscription, bytes.length, part.length)
-      else this.#countSkipped(subscription, part.length)
+      this.sendAgain(
+        subscription,
+        subscriber.encoding.encode(frame, identity, instruments),
+        part.length,
+      )
       frame.reset()
     }
   }
 
-  #deliver(
-    subscription: Subscription,
-    bytes: Uint8Array,
-    firstSeq: number,
-    batch: TickBatch,
-  ): void {
+  #empty(subscriber: Subscriber): void {
+    const { outbox } = subscriber
+    for (let i = 0; i < outbox.length; i += 2) {
+      this.#deliver(outbox[i] as Subscription, outbox[i + 1] as Parcel)
+    }
+    outbox.length = 0
+  }
+
+  #deliver(subscription: Subscription, parcel: Parcel): void {
     const { subscriber } = subscription
+    const { firstSeq } = parcel.identity
+    const bytes = parcel.encoded(subscriber, this.#options.instruments)
+    if (subscription.replay !== undefined) {
+      subscription.replay.hold(bytes, parcel.count)
+      return
+    }
     if (subscription.behindFrom > 0) this.#resume(subscription, firstSeq - 1)
-    const fits = subscriber.bufferedBytes() + bytes.length <= this.#options.bufferBytes
+    const queued = subscriber.bufferedBytes()
+    const ageMs = subscriber.queue.ageMs(queued, this.#nowMs)
+    if (queued > 0) this.#warn(subscriber, queued, ageMs)
+    const { bufferBytes, bufferAgeMs } = this.#options
+    const fits = queued + bytes.length <= bufferBytes && (bufferAgeMs === 0 || ageMs < bufferAgeMs)
     // A frame larger than the whole allowance goes to a subscriber that owes nothing.
-    const mayGo = fits || subscriber.bufferedBytes() === 0
-    if (subscription.behindFrom === 0 && mayGo && subscriber.sendData(bytes)) {
-      this.#countSent(subscription, bytes.length, batch.count)
+    const mayGo = fits || queued === 0
+    if (subscription.behindFrom === 0 && mayGo && subscriber.sendData(bytes, this.#nowMs)) {
+      this.#countSent(subscription, bytes.length, parcel.count)
     } else {
-      this.#skip(subscription, firstSeq, batch)
+      this.#skip(subscription, parcel)
     }
   }
 
-  #skip(subscription: Subscription, firstSeq: number, batch: TickBatch): void {
-    this.#countSkipped(subscription, batch.count)
-    if (subscription.behindFrom === 0) subscription.behindFrom = firstSeq
+  /** Says once that the queue is long, until it is short again. */
+  #warn(subscriber: Subscriber, queued: number, ageMs: number): void {
+    const { bufferBytes, bufferAgeMs } = this.#options
+    const share = Math.max(queued / bufferBytes, bufferAgeMs === 0 ? 0 : ageMs / bufferAgeMs)
+    if (share < WARN_SHARE / 2) subscriber.isWarned = false
+    if (share < WARN_SHARE || subscriber.isWarned) return
+    subscriber.isWarned = true
+    subscriber.sendControl(slow({ queued, ageMs, bufferBytes, bufferAgeMs }))
+  }
+
+  #skip(subscription: Subscription, parcel: Parcel): void {
+    const { batch, count, identity } = parcel
+    this.#countSkipped(subscription, count)
+    if (subscription.behindFrom === 0) subscription.behindFrom = identity.firstSeq
     if (subscription.slow === 'close') {
+      if (subscription.endSeq > 0) return
       this.#options.counters.add('slow_closed')
-      const reason = { stream: subscription.stream.id, last_seq: firstSeq - 1 }
+      const reason = { stream: subscription.stream.id, last_seq: identity.firstSeq - 1 }
       subscription.subscriber.close('slow', JSON.stringify(reason))
       return
     }
     const { owed } = subscription
     if (owed === undefined) return
-    for (let i = 0; i < batch.count; i++) {
+    for (let i = 0; i < count; i++) {
       const rank = LATEST_RANK[batch.kind(i)] as number
       if (rank >= 0) owed.add((batch.instrument(i) - 1) * LATEST_KIND_COUNT + rank)
     }
@@ -169,7 +260,10 @@ export class Delivery {
   /** `to`: the last sequence that was not for it. */
   #resume(subscription: Subscription, to: number): void {
     const { subscriber, stream, behindFrom, owed } = subscription
-    if (subscriber.bufferedBytes() > this.#resumeBytes) return
+    const queued = subscriber.bufferedBytes()
+    const ageMs = subscriber.queue.ageMs(queued, this.#nowMs)
+    const { bufferAgeMs } = this.#options
+    if (queued > this.#resumeBytes || (bufferAgeMs > 0 && ageMs > bufferAgeMs / 2)) return
     subscription.behindFrom = 0
     if (to >= behindFrom) {
       const cause = owed === undefined ? 'slow' : 'conflated'
@@ -187,6 +281,12 @@ export class Delivery {
     this.image(subscription, slots)
     // The rest of the image waits for the queue to shrink again.
     if (owed.size > 0) subscription.behindFrom = to + 1
+  }
+
+  #send(subscription: Subscription, bytes: Uint8Array, records: number): void {
+    const sent = subscription.subscriber.sendData(bytes, this.#nowMs)
+    if (sent) this.#countSent(subscription, bytes.length, records)
+    else this.#countSkipped(subscription, records)
   }
 
   #countSent(subscription: Subscription, bytes: number, records: number): void {

@@ -54,9 +54,9 @@ export class Frame {
   #bytes: Uint8Array
   #view: DataView
 
-  constructor(capacityMax: number, streamId: number, epoch: number) {
+  constructor(capacityMax: number, streamId: number, epoch: number, first = CAPACITY_FIRST) {
     this.#capacityMax = capacityMax
-    const capacity = Math.min(capacityMax, CAPACITY_FIRST)
+    const capacity = Math.min(capacityMax, first)
     this.#bytes = new Uint8Array(FRAME_PREFIX_BYTES + capacity * TICK_BYTES)
     this.#view = new DataView(this.#bytes.buffer)
     this.batch = new TickBatch(capacity, this.#bytes.buffer as ArrayBuffer, FRAME_PREFIX_BYTES)
@@ -86,6 +86,14 @@ export class Frame {
 
   reset(): void {
     this.batch.count = 0
+  }
+
+  /** A frame of its own with the same ticks. */
+  copy(): Frame {
+    const copy = new Frame(this.#capacityMax, 0, 0, this.batch.count)
+    copy.#bytes.set(this.#bytes.subarray(0, copy.#bytes.length))
+    copy.batch.count = this.batch.count
+    return copy
   }
 
   #writePrefix(streamId: number, epoch: number): void {

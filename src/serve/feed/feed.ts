@@ -1,9 +1,9 @@
 // The feed: subscribers come, ask and go; records of the rings become frames of their streams.
 //
 // Called by the serve agent only: `take` for each batch of a ring, `overrun` for what a ring lost,
-// `turn` once a duty cycle. Does no I/O but through the sockets; does not know of threads or time
-// but through its options. Room is left for more `from`, `fill` and authentication: an `op` is one
-// case in #handle, a channel one line in channels.ts.
+// `turn` once a duty cycle. Does no I/O but through the sockets, and what replays read of the
+// journal; does not know of threads or time but through its options. An `op` is one case in
+// #handle, a channel one line in channels.ts.
 
 import type { LatestTable } from '../../aggregate/latest-table.ts'
 import type { Clock } from '../../clock.ts'
@@ -17,36 +17,33 @@ import {
 } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
+import type { Log } from '../../ops/log.ts'
 import type { TickBatch } from '../../tick/batch.ts'
+import { formatDecimal } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { TICK_WORDS } from '../../tick/layout.ts'
+import { STATUS, TICK_WORDS, WORD } from '../../tick/layout.ts'
 import { formatTime } from '../../tick/time.ts'
 import { Pass } from '../access/pass.ts'
 import type { FeedHandler, FeedRefusal, FeedSocket } from '../server.ts'
 import { Accounts, type SubscriberAccount } from './account.ts'
-import { type Control, type ControlId, isRefusal, parseControl, type Subscribe } from './control.ts'
+import { type Control, type ControlId, isRefusal, parseControl } from './control.ts'
 import { Delivery } from './delivery.ts'
 import { chooseProtocol, PROTOCOL_DEFAULT, PROTOCOLS, type Protocol } from './encode.ts'
 import { errorJson, type Refusal } from './errors.ts'
-import {
-  heartbeat,
-  instrumentsJoined,
-  overrunGap,
-  pong,
-  subscribeAck,
-  unsubscribeAck,
-} from './messages.ts'
+import { heartbeat, instrumentsJoined, overrunGap, pong, upstreamGap } from './messages.ts'
 import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
-import { Selection } from './selection.ts'
+import { FeedShard, type FeedShardOptions } from './shard.ts'
 import { type Stream, StreamRegistry } from './stream.ts'
-import { newSubscription, Subscriber, type Subscription } from './subscriber.ts'
+import { Subscriber } from './subscriber.ts'
+import { Subscribing } from './subscribing.ts'
 import { TestTicks } from './test-ticks.ts'
 
 export interface FeedLimits {
   readonly flush_ms: number
   readonly frame_ticks: number
   readonly subscriber_buffer_bytes: number
+  readonly subscriber_age_ms: number
   readonly subscribers_max: number
   readonly subscriptions_max: number
   readonly heartbeat_ms: number
@@ -59,7 +56,10 @@ export interface FeedOptions {
   readonly version: string
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
+  /** By their numbers, from 0. */
+  readonly shards: readonly Omit<FeedShardOptions, 'instruments' | 'log'>[]
   readonly clock: Clock
+  readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
 }
 
@@ -73,41 +73,50 @@ export class Feed implements FeedHandler<Subscriber> {
   readonly #heartbeatDueMs = new WeakMap<Subscriber, number>()
   readonly #newest: Newest
   readonly #delivery: Delivery
-  readonly #events: Router
+  readonly #shards: readonly FeedShard[]
   readonly #values: Router
   readonly #streams: StreamRegistry
   readonly #testTicks: TestTicks
   readonly #accounts: Accounts
-  /** Streams that lost their last subscriber; closed in `turn`, never while records are routed. */
-  readonly #abandoned = new Set<Stream>()
+  readonly #subscribing: Subscribing
   #sessionLast = 0
   #flushedAtMs = 0
   #latestAtMs = 0
   #sweptAtMs = 0
 
   constructor(options: FeedOptions) {
-    const { limits, epoch, instruments, latest, counters, clock } = options
+    const { limits, instruments, latest, counters, clock, log } = options
     this.#options = options
     this.#newest = new Newest(latest)
     this.#accounts = new Accounts(counters)
     this.#delivery = new Delivery({
-      epoch,
       bufferBytes: limits.subscriber_buffer_bytes,
+      bufferAgeMs: limits.subscriber_age_ms,
       frameTicks: limits.frame_ticks,
       instruments,
       newest: this.#newest,
       counters,
     })
-    const flush = (stream: Stream) => this.#delivery.flush(stream, clock.monoMs())
-    this.#events = new Router(flush)
-    this.#values = new Router(flush)
+    const onFull = (stream: Stream) => this.#delivery.gather(stream, clock.monoMs(), true)
+    const onStatus = this.#upstream.bind(this)
+    this.#shards = options.shards.map((shard) => {
+      return new FeedShard({ ...shard, instruments, log }, { onFull, onStatus })
+    })
+    this.#values = new Router({ onFull })
     this.#streams = new StreamRegistry({
       streamsMax: FEED_STREAMS_MAX,
       frameTicks: limits.frame_ticks,
-      epoch,
       instruments,
-      events: this.#events,
+      shards: this.#shards,
       values: this.#values,
+    })
+    this.#subscribing = new Subscribing({
+      ...options,
+      shards: this.#shards,
+      streams: this.#streams,
+      delivery: this.#delivery,
+      accounts: this.#accounts,
+      routeValues: () => this.#routeValues(),
     })
     this.#testTicks = new TestTicks(clock)
   }
@@ -171,40 +180,59 @@ export class Feed implements FeedHandler<Subscriber> {
 
   close(subscriber: Subscriber): void {
     this.#subscribers.delete(subscriber)
-    for (const subscription of [...subscriber.subscriptions.values()]) this.#remove(subscription)
+    for (const subscription of [...subscriber.subscriptions.values()]) {
+      this.#subscribing.remove(subscription)
+    }
     this.#options.counters.set('subscribers', this.#subscribers.size)
   }
 
-  /** Records from a ring, in order. */
-  take(batch: TickBatch): void {
-    // Before the records are routed: an instrument is known before its first record is published.
-    this.#streams.join((stream, joined) => {
-      const message = instrumentsJoined(stream, joined)
-      for (const { subscriber } of [...stream.subscriptions]) subscriber.sendControl(message)
-    })
+  /** Records from the ring of a shard, in order. */
+  take(shard: number, batch: TickBatch): void {
+    this.#join()
     this.#newest.apply(batch)
-    this.#events.route(batch)
+    this.#shardAt(shard).route(batch)
+    this.#delivery.send()
   }
 
-  /** The ring lost journal sequences from … to before they could be read. */
-  overrun(shard: number, from: number, to: number): void {
+  /** Journal sequence of the next record that the feed takes from a shard. */
+  seqOf(shard: number): number {
+    return this.#shardAt(shard).tally.seq
+  }
+
+  /**
+   * The ring will not bring the records of a shard before `toSeq`: they are counted out of the
+   * journal, and declared. False = not yet done; call again before anything behind them is taken.
+   */
+  catchUp(shard: number, toSeq: number): boolean {
     this.flush()
+    this.#join()
+    const own = this.#shardAt(shard)
+    const from = own.tally.seq
+    const result = own.recount(toSeq)
+    if (result === 'more') return false
     this.#newest.forget(this.#options.instruments.count)
     for (const stream of this.#streams) {
-      if (stream.channel.carries === 'own') continue
-      const message = overrunGap(stream, shard, from, to)
+      const isOf = stream.shard === undefined || stream.shard === shard
+      if (stream.channel.carries === 'own' || !isOf) continue
+      const isCounted = stream.channel.carries === 'event'
+      const lost = isCounted ? this.#streams.seqOf(stream) - stream.nextSeq : 0
+      if (lost > 0) this.#delivery.lose(stream, lost)
+      if (isCounted && result === 'done') continue
+      const message = overrunGap(stream, shard, from, toSeq - 1)
       for (const { subscriber } of [...stream.subscriptions]) subscriber.sendControl(message)
     }
+    return true
   }
 
   /** Periodic work. Returns how much was done. */
   turn(): number {
     const { clock, limits } = this.#options
     const nowMs = clock.monoMs()
+    this.#delivery.setTime(nowMs)
     this.#accounts.settle()
-    this.#closeAbandoned()
+    this.#subscribing.closeAbandoned()
     for (const stream of this.#streams) {
-      if (stream.name === 'test') this.#testTicks.emit(nowMs, this.#events, stream)
+      if (stream.name === 'test') this.#testTicks.emit(nowMs, this.#values, stream)
     }
     if (nowMs - this.#latestAtMs >= FEED_LATEST_MS) {
       this.#latestAtMs = nowMs
@@ -215,23 +243,19 @@ export class Feed implements FeedHandler<Subscriber> {
       this.#sweptAtMs = nowMs
       this.#sweep(nowMs)
     }
-    if (nowMs - this.#flushedAtMs < limits.flush_ms) return 0
+    const replayed = this.#subscribing.replays.work()
+    if (nowMs - this.#flushedAtMs < limits.flush_ms) return replayed
     this.#flushedAtMs = nowMs
-    return this.flush()
+    return replayed + this.flush()
   }
 
   /** Sends everything gathered. Returns the streams that had something. */
   flush(): number {
     const nowMs = this.#options.clock.monoMs()
     let work = 0
-    for (const router of [this.#events, this.#values]) {
-      for (const stream of router.dirty) {
-        stream.isDirty = false
-        this.#delivery.flush(stream, nowMs)
-      }
-      work += router.dirty.length
-      router.dirty.length = 0
-    }
+    for (const { router } of this.#shards) work += this.#gather(router, nowMs)
+    work += this.#gather(this.#values, nowMs)
+    this.#delivery.send()
     return work
   }
 
@@ -242,6 +266,7 @@ export class Feed implements FeedHandler<Subscriber> {
 
   /** Says goodbye to all: the daemon stops. */
   closeAll(): void {
+    for (const shard of this.#shards) shard.close()
     for (const subscriber of [...this.#subscribers]) {
       subscriber.close('going_away', 'the daemon is stopping')
     }
@@ -250,80 +275,52 @@ export class Feed implements FeedHandler<Subscriber> {
   #handle(subscriber: Subscriber, id: ControlId, control: Control): Refusal | undefined {
     switch (control.op) {
       case 'subscribe':
-        return this.#subscribe(subscriber, id, control)
-      case 'unsubscribe': {
-        const subscription = subscriber.subscriptions.get(control.stream)
-        if (subscription === undefined) {
-          const message = `no subscription to stream ${control.stream}`
-          return { error: 'unknown_stream', message }
-        }
-        this.#delivery.flush(subscription.stream, this.#options.clock.monoMs())
-        this.#delivery.declare(subscription)
-        const ack = unsubscribeAck(id, subscription.stream)
-        this.#remove(subscription)
-        subscriber.sendControl(ack)
-        return undefined
-      }
+        return this.#subscribing.subscribe(subscriber, id, control)
+      case 'unsubscribe':
+        return this.#subscribing.unsubscribe(subscriber, id, control)
+      case 'fill':
+        return this.#subscribing.fill(subscriber, id, control)
       case 'ping':
         subscriber.sendControl(pong(id, this.#serverTime()))
         return undefined
     }
   }
 
-  #subscribe(subscriber: Subscriber, id: ControlId, control: Subscribe): Refusal | undefined {
-    const { limits, instruments, clock, epoch } = this.#options
-    if (subscriber.subscriptions.size >= limits.subscriptions_max) {
-      const message = `at most ${limits.subscriptions_max} subscriptions on a connection`
-      return { error: 'subscription_limit', message }
-    }
-    const isTest = control.channel === 'test'
-    const { pass } = subscriber
-    const refusal = pass.authorize(control.channel, isTest ? [] : control.symbols, 0)
-    if (refusal !== undefined) return refusal
-    const symbols = isTest ? ['*'] : control.symbols
-    const stream = this.#streams.open(control.channel, new Selection(symbols))
-    if (stream === undefined) {
-      const message = `${FEED_STREAMS_MAX} distinct streams are open`
-      return { error: 'stream_limit', message, retryAfterMs: limits.heartbeat_ms }
-    }
-    if (subscriber.subscriptions.has(stream.id)) {
-      return { error: 'already_subscribed', message: `this is stream ${stream.id}` }
-    }
-    // What was gathered before is for those who were subscribed before.
-    if (stream.channel.carries === 'value') this.#routeValues()
-    this.#delivery.flush(stream, clock.monoMs())
-    const slots = control.from === 'snapshot' ? this.#delivery.imageSlots(stream) : []
-    const room = limits.subscriber_buffer_bytes - subscriber.bufferedBytes()
-    if (slots.length * subscriber.encoding.recordBytes > room) {
-      if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
-      return { error: 'image_too_large', message: `the snapshot has ${slots.length} records` }
-    }
-    const subscription = newSubscription(subscriber, stream, control.slow)
-    const members = stream.instruments.map((member) => instruments.get(member)!)
-    subscriber.subscriptions.set(stream.id, subscription)
-    stream.subscriptions.push(subscription)
-    subscriber.pass.subscribed()
-    this.#options.counters.add('subscriptions')
-    subscriber.sendControl(subscribeAck(id, stream, epoch, symbols, members))
-    if (control.from === 'snapshot') this.#delivery.image(subscription, slots)
-    return undefined
+  /** Before records are routed: an instrument is known before its first record is published. */
+  #join(): void {
+    this.#streams.join((stream, joined) => {
+      const message = instrumentsJoined(stream, joined)
+      for (const { subscriber } of [...stream.subscriptions]) subscriber.sendControl(message)
+    })
   }
 
-  #remove(subscription: Subscription): void {
-    const { subscriber, stream } = subscription
-    if (!subscriber.subscriptions.delete(stream.id)) return
-    this.#accounts.end(subscription)
-    subscriber.pass.unsubscribed()
-    stream.subscriptions.splice(stream.subscriptions.indexOf(subscription), 1)
-    if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
-    this.#options.counters.add('subscriptions', -1)
+  #gather(router: Router, nowMs: number): number {
+    const { dirty } = router
+    for (const stream of dirty) {
+      stream.isDirty = false
+      this.#delivery.gather(stream, nowMs, false)
+    }
+    const count = dirty.length
+    dirty.length = 0
+    return count
   }
 
-  #closeAbandoned(): void {
-    for (const stream of this.#abandoned) {
-      if (stream.subscriptions.length === 0) this.#streams.close(stream)
+  /** A venue's own hole is told in its place among the records. */
+  #upstream(streams: readonly Stream[], batch: TickBatch, index: number): void {
+    if (batch.action(index) !== STATUS.gap) return
+    const at = index * TICK_WORDS
+    const [from, to] = [WORD.p1, WORD.p2].map((word) => formatDecimal(batch.words, at + word, 0))
+    for (const stream of streams) {
+      this.#delivery.flushNow(stream)
+      const message = upstreamGap(stream, batch.instrument(index), from ?? '', to ?? '')
+      for (const subscription of [...stream.subscriptions]) {
+        if (subscription.replay === undefined) subscription.subscriber.sendControl(message)
+      }
     }
-    this.#abandoned.clear()
+  }
+
+  #shardAt(shard: number): FeedShard {
+    return this.#shards[shard] as FeedShard
   }
 
   #refuse(subscriber: Subscriber, id: ControlId, refusal: Refusal): void {
@@ -350,8 +347,8 @@ export class Feed implements FeedHandler<Subscriber> {
       if (nowMs < (this.#heartbeatDueMs.get(subscriber) as number)) continue
       this.#heartbeatDueMs.set(subscriber, nowMs + heartbeatMs)
       const idle: Record<string, number> = {}
-      for (const { stream, behindFrom } of subscriber.subscriptions.values()) {
-        const isIdle = nowMs - stream.flushedAtMs >= heartbeatMs
+      for (const { stream, behindFrom, replay } of subscriber.subscriptions.values()) {
+        const isIdle = nowMs - stream.flushedAtMs >= heartbeatMs && replay === undefined
         if (isIdle && behindFrom === 0) idle[stream.id] = stream.nextSeq
       }
       const isQuiet = Object.keys(idle).length > 0 || subscriber.subscriptions.size === 0
@@ -374,9 +371,11 @@ export class Feed implements FeedHandler<Subscriber> {
         messages_per_second: FEED_MESSAGES_PER_SECOND,
         frame_ticks: limits.frame_ticks,
         buffer_bytes: limits.subscriber_buffer_bytes,
+        buffer_age_ms: limits.subscriber_age_ms,
         heartbeat_ms: limits.heartbeat_ms,
         latest_ms: FEED_LATEST_MS,
       },
+      shards: this.#shards.length,
       versions: { tickd: version, protocol: 1 },
     })
   }

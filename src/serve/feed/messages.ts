@@ -6,7 +6,7 @@ import type { ControlId } from './control.ts'
 import { byPattern } from './selection.ts'
 import type { Stream } from './stream.ts'
 
-export type GapCause = 'slow' | 'conflated'
+export type GapCause = 'slow' | 'conflated' | 'overrun'
 
 /** An id is echoed when there was one. */
 function withId(id: ControlId): { id?: string | number } {
@@ -20,9 +20,9 @@ function listed(instruments: readonly Instrument[]) {
 export function subscribeAck(
   id: ControlId,
   stream: Stream,
-  epoch: number,
   symbols: readonly string[],
   instruments: readonly Instrument[],
+  from: { epoch: number; nextSeq: number | null; isReplay: boolean },
 ): string {
   let room = FEED_INSTRUMENTS_LISTED_MAX
   const results = [...byPattern(symbols, instruments)].map(([symbol, named]) => {
@@ -37,14 +37,23 @@ export function subscribeAck(
     ...withId(id),
     stream: stream.id,
     channel: stream.name,
-    epoch,
-    next_seq: stream.nextSeq,
+    epoch: from.epoch,
+    next_seq: from.nextSeq,
+    ...(from.isReplay ? { replay: true } : {}),
     symbols: results,
   })
 }
 
 export function unsubscribeAck(id: ControlId, stream: Stream): string {
   return JSON.stringify({ op: 'ack', ...withId(id), stream: stream.id, next_seq: stream.nextSeq })
+}
+
+export function fillAck(
+  id: ControlId,
+  stream: number,
+  { epoch, from, to }: { epoch: number; from: number; to: number },
+): string {
+  return JSON.stringify({ op: 'ack', ...withId(id), stream, epoch, from, to })
 }
 
 export function pong(id: ControlId, serverTime: string): string {
@@ -54,6 +63,62 @@ export function pong(id: ControlId, serverTime: string): string {
 /** The stream's sequences from … to were not sent to this subscriber. */
 export function gap(stream: number, from: number, to: number, cause: GapCause): string {
   return JSON.stringify({ op: 'gap', stream, from, to, cause })
+}
+
+/** Sequences of an epoch that a crash took back before they were durable. */
+export function restartGap(lost: {
+  stream: number
+  epoch: number
+  from: number
+  to: number
+  nextEpoch: number
+}): string {
+  const { stream, epoch, from, to, nextEpoch } = lost
+  const cause = 'restart'
+  return JSON.stringify({ op: 'gap', stream, epoch, from, to, cause, next_epoch: nextEpoch })
+}
+
+/** The venue's ids from … to of an instrument never came. */
+export function upstreamGap(stream: Stream, instrument: number, from: string, to: string): string {
+  return JSON.stringify({
+    op: 'gap',
+    stream: stream.id,
+    cause: 'upstream',
+    next_seq: stream.nextSeq,
+    instrument,
+    venue_from: from,
+    venue_to: to,
+  })
+}
+
+/** The stream's next records are of this epoch, from next_seq on. */
+export function epochBegins(stream: number, epoch: number, nextSeq: number): string {
+  return JSON.stringify({ op: 'epoch', stream, epoch, next_seq: nextSeq })
+}
+
+export function replayCompleted(
+  id: ControlId,
+  stream: number,
+  extent: Readonly<Record<string, number>>,
+  totals: { count: number; digest: string },
+): string {
+  return JSON.stringify({ op: 'replay_completed', ...withId(id), stream, ...extent, ...totals })
+}
+
+/** The queue is half full, or its oldest byte half as old as it may be. */
+export function slow(queue: {
+  queued: number
+  ageMs: number
+  bufferBytes: number
+  bufferAgeMs: number
+}): string {
+  return JSON.stringify({
+    op: 'slow',
+    queued_bytes: queue.queued,
+    age_ms: Math.round(queue.ageMs),
+    buffer_bytes: queue.bufferBytes,
+    buffer_age_ms: queue.bufferAgeMs,
+  })
 }
 
 /** Journal sequences were lost before the stream's next_seq; which were its own is unknown. */

@@ -2,21 +2,32 @@
 // Records to streams: by instrument and kind, through one array look-up a record.
 //
 // A stream that gets its first record since its last flush is put on `dirty`. A stream whose frame
-// is full is flushed at once by `onFull`.
+// is full is flushed at once by `onFull`. Where there is a tally, all records are counted in it.
 
 import type { TickBatch } from '../../tick/batch.ts'
-import { KIND_COUNT, OFFSET, TICK_BYTES, TICK_WORDS, WORD } from '../../tick/layout.ts'
+import { KIND, KIND_COUNT, OFFSET, TICK_BYTES, TICK_WORDS, WORD } from '../../tick/layout.ts'
 import type { Stream } from './stream.ts'
+import type { Tally } from './tally.ts'
+
+export interface RouterOptions {
+  readonly onFull: (stream: Stream) => void
+  /** Counts what is routed. */
+  readonly tally?: Tally
+  /** Of a record of kind status, and the streams that are to know of it. */
+  readonly onStatus?: (streams: readonly Stream[], batch: TickBatch, index: number) => void
+}
 
 export class Router {
   /** Streams with records to flush. Bounded by the number of streams. */
   readonly dirty: Stream[] = []
   /** By instrument x KIND_COUNT + kind. Grows with the instruments that are subscribed. */
   readonly #lists: (Stream[] | undefined)[] = []
-  readonly #onFull: (stream: Stream) => void
+  readonly #options: RouterOptions
+  readonly #counts: Float64Array
 
-  constructor(onFull: (stream: Stream) => void) {
-    this.#onFull = onFull
+  constructor(options: RouterOptions) {
+    this.#options = options
+    this.#counts = options.tally?.counts ?? new Float64Array(0)
   }
 
   add(instrument: number, kind: number, stream: Stream): void {
@@ -40,14 +51,23 @@ export class Router {
   route(batch: TickBatch): void {
     const { words, bytes, count } = batch
     const lists = this.#lists
+    const counts = this.#counts
     for (let i = 0; i < count; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
       if (kind >= KIND_COUNT) continue
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
-      const list = lists[instrument * KIND_COUNT + kind]
+      const index = instrument * KIND_COUNT + kind
+      // Beyond the end it changes nothing.
+      counts[index] = (counts[index] as number) + 1
+      const list = lists[index]
       if (list === undefined) continue
+      if (kind === KIND.status) {
+        this.#options.onStatus?.(list, batch, i)
+        continue
+      }
       for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, i * TICK_WORDS)
     }
+    if (this.#options.tally !== undefined) this.#options.tally.seq += count
   }
 
   /** As `route`, for one record of known instrument and kind. */
@@ -58,7 +78,7 @@ export class Router {
   }
 
   append(stream: Stream, words: Int32Array, wordIndex: number): void {
-    if (stream.frame.isFull) this.#onFull(stream)
+    if (stream.frame.isFull) this.#options.onFull(stream)
     if (!stream.isDirty) {
       stream.isDirty = true
       this.dirty.push(stream)

@@ -9,7 +9,13 @@ import type { Account } from './account.ts'
 import type { SlowPolicy } from './channels.ts'
 import { ENCODINGS, type Encoding, type Protocol } from './encode.ts'
 import { CLOSE_CODES } from './errors.ts'
+import type { Parcel } from './parcel.ts'
+import { QueueAge } from './queue-age.ts'
+import type { Replay } from './replay.ts'
 import type { Stream } from './stream.ts'
+
+/** Of a WebSocket message, at most. */
+const FRAME_HEADER_BYTES = 10
 
 export interface Subscription {
   readonly subscriber: Subscriber
@@ -19,10 +25,15 @@ export interface Subscription {
   behindFrom: number
   /** conflate: slots (see newest.ts) whose newest record is owed. */
   readonly owed: Set<number> | undefined
-  /** Sequences that it is owed: from the first, before the end (0 = it goes on). */
-  readonly firstSeq: number
+  /**
+   * Sequences that it is owed: from the first (0 = not yet: a replay comes first), before the end
+   * (0 = it goes on).
+   */
+  firstSeq: number
   endSeq: number
-  /** Records of images, which have no sequence; of all, those sent and those not. */
+  /** What comes before its live records. */
+  replay: Replay | undefined
+  /** Records of images and replays; of all records, those sent and those not. */
   imaged: number
   delivered: number
   skipped: number
@@ -41,6 +52,7 @@ export function newSubscription(
     owed: slow === 'conflate' ? new Set() : undefined,
     firstSeq: stream.nextSeq,
     endSeq: 0,
+    replay: undefined,
     imaged: 0,
     delivered: 0,
     skipped: 0,
@@ -57,6 +69,11 @@ export class Subscriber {
   readonly past: Account = { published: 0, delivered: 0, skipped: 0 }
   /** What it may ask for. */
   readonly pass: Pass
+  /** Parcels to send, each behind its subscription. Empty between calls of the feed. */
+  readonly outbox: (Subscription | Parcel)[] = []
+  readonly queue = new QueueAge()
+  /** It has been told that its queue is long. */
+  isWarned = false
   readonly #socket: FeedSocket
   readonly #controlBytesMax: number
   #allowance = FEED_MESSAGES_BURST
@@ -86,8 +103,14 @@ export class Subscriber {
   }
 
   /** False when the socket is gone or its hard limit is reached. */
-  sendData(bytes: Uint8Array): boolean {
+  sendData(bytes: Uint8Array, nowMs: number): boolean {
+    this.queue.sent(bytes.length + FRAME_HEADER_BYTES, nowMs)
     return this.#socket.send(bytes, this.encoding.isBinary)
+  }
+
+  /** What `work` sends goes to the kernel in one go. */
+  cork(work: () => void): void {
+    this.#socket.cork(work)
   }
 
   /** A client that asks and never reads is closed. */

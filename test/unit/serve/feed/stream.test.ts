@@ -2,6 +2,7 @@ import t from 'tap'
 import { Router } from '../../../../src/serve/feed/router.ts'
 import { Selection } from '../../../../src/serve/feed/selection.ts'
 import { type Stream, StreamRegistry } from '../../../../src/serve/feed/stream.ts'
+import { Tally } from '../../../../src/serve/feed/tally.ts'
 import { InstrumentTable } from '../../../../src/tick/instruments.ts'
 import { KIND } from '../../../../src/tick/layout.ts'
 import { ticks } from '../../../support/serve-rig.ts'
@@ -13,18 +14,21 @@ function setUp(streamsMax = 10, frameTicks = 4) {
     flushed.push([stream.id, stream.frame.batch.count])
     stream.frame.reset()
   }
-  const events = new Router(onFull)
-  const values = new Router(onFull)
+  const tally = new Tally(16, 1, 0)
+  const events = new Router({ onFull, tally })
+  const values = new Router({ onFull })
   const registry = new StreamRegistry({
     streamsMax,
     frameTicks,
-    epoch: 1,
     instruments,
-    events,
+    shards: [{ epoch: 1, router: events, tally }],
     values,
   })
-  const open = (...patterns: string[]) => registry.open('trades', new Selection(patterns)) as Stream
-  return { instruments, events, registry, open, flushed }
+  const key = (...patterns: string[]) => {
+    return { name: 'trades' as const, selection: new Selection(patterns), shard: undefined }
+  }
+  const open = (...patterns: string[]) => registry.open(key(...patterns)) as Stream
+  return { instruments, events, registry, key, open, flushed }
 }
 
 const instrumentsIn = ({ frame: { batch } }: Stream) =>
@@ -97,9 +101,9 @@ t.test('instruments that appear later join once, wherever they match', (t) => {
 })
 
 t.test('beyond the limit only streams that exist are opened', (t) => {
-  const { registry, open } = setUp(1)
+  const { registry, key, open } = setUp(1)
   const only = open('A')
   t.equal(open('A'), only)
-  t.equal(registry.open('trades', new Selection(['B'])), undefined)
+  t.equal(registry.open(key('B')), undefined)
   t.end()
 })

@@ -10,6 +10,7 @@ function setUp(bufferedBytes = 0, accepts = true) {
       sent.push(data)
       return accepts
     },
+    cork: (work: () => void) => work(),
     bufferedBytes: () => bufferedBytes,
     end: (code, reason) => ends.push([code, reason]),
   }
