@@ -33,6 +33,7 @@ import { TickBatch } from '../tick/batch.ts'
 import { add, addAll, COUNTER, COUNTER_COUNT, copy, sum } from './counting.ts'
 import { type Decoder, DecodeTally } from './decoder.ts'
 import type { DeadLetterBox, TickValidator } from './judges.ts'
+import type { PoisonList } from './poison-list.ts'
 import { BATCH, type PushedBatches } from './pushed-batches.ts'
 
 export type DecodeCounters = CounterSet<CounterName<'decode'>>
@@ -49,6 +50,8 @@ export interface DecodeAgentOptions {
   readonly ticks: TickRingProducer
   /** Makes the end of a group one step; without it a crash within that step may repeat it. */
   readonly commit?: GroupCommit | undefined
+  /** Frames that were set aside; a copy of one is set aside at once. */
+  readonly poison?: PoisonList | undefined
   /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
   readonly decoders: (source: number, format: number) => Decoder | undefined
   readonly validator: TickValidator
@@ -233,7 +236,7 @@ export class DecodeAgent implements Agent {
   /** Decodes the polled frame into the batch, and keeps it on its ring. */
   #take(ring: FrameRingConsumer): void {
     const { meta, bytes, end } = ring
-    const { log } = this.#options
+    const { log, poison } = this.#options
     const { source, format } = meta
     const start = this.#look(ring)
     this.#frameCount++
@@ -246,6 +249,9 @@ export class DecodeAgent implements Agent {
         { source, format, frameBytes: end - start },
         'frame crashed decode twice: set aside',
       )
+      poison?.add(bytes, start, end)
+      this.#tally.reject(REJECT.decoderCrash, bytes, start, end)
+    } else if (poison !== undefined && !poison.isEmpty && poison.has(bytes, start, end)) {
       this.#tally.reject(REJECT.decoderCrash, bytes, start, end)
     } else if (this.#pushed === BATCH.reused) {
       this.#tally.reject(REJECT.batchIdReused, bytes, start, end)

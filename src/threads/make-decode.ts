@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DecodeAgent, type DecodeCounters } from '../decode/agent.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { createDecoder, isFrameFormat } from '../decode/formats.ts'
+import { PoisonList } from '../decode/poison-list.ts'
 import { PushedBatches } from '../decode/pushed-batches.ts'
 import { counterNames } from '../ops/counter-catalog.ts'
 import type { Log } from '../ops/log.ts'
@@ -51,6 +52,7 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
         ['serve', 0],
       ]),
     ),
+    poison: new PoisonList(memory.poison),
     commit: new GroupCommit(memory.groups, counterNames('decode').length),
     decoders,
     batches: new PushedBatches({

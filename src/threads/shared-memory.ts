@@ -6,6 +6,7 @@
 import { ChangeNotice } from '../aggregate/change-notice.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
 import type { Config } from '../config/schema.ts'
+import { PoisonList } from '../decode/poison-list.ts'
 import type { JournalIdentity } from '../journal/identity.ts'
 import {
   CACHE_ISOLATION_BYTES,
@@ -40,6 +41,8 @@ export interface ShardMemory {
   readonly ticks: SharedArrayBuffer
   /** Of decode: ends of its groups; see ring/group-commit.ts. */
   readonly groups: SharedArrayBuffer
+  /** Of decode: frames that it set aside; see decode/poison-list.ts. */
+  readonly poison: SharedArrayBuffer
   /** Marks of pushed batches, decode to journal: a tick ring of them. */
   readonly marks: SharedArrayBuffer
   /** Pushed batches that are remembered: BatchIds. */
@@ -111,6 +114,7 @@ function createShard(start: ShardStart): ShardMemory {
     frames: perProducer(FRAME_RING_BYTES),
     feedback: perProducer(FEEDBACK_RING_BYTES),
     ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
+    poison: PoisonList.create(),
     groups: new SharedArrayBuffer(GroupCommit.bytes(counterNames('decode').length)),
     positions,
   }
