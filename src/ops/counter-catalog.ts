@@ -148,6 +148,7 @@ export const COUNTER_CATALOG = {
     access_denied: counter('Requests and connections without a valid token, right or origin'),
     access_limited: counter('Requests and connections beyond a limit of their key or address'),
     access_revoked: counter('Subscribers closed as their key was revoked or expired'),
+    access_file_errors: counter('Changed files of keys that could not be read: the old ones hold'),
     connections: gauge('Connections of any kind open now'),
     audit_dropped: counter('Decisions on access that the audit log had no room for'),
     http_requests: counter('HTTP requests'),

@@ -17,9 +17,10 @@ import { type Agent, IDLE_MS_MAX } from '../threads/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
 import type { InstrumentTable } from '../tick/instruments.ts'
 import { VERSION } from '../version.ts'
+import { type AccessPlan, Doors } from './access/doors.ts'
+import type { Visitor } from './access/feed-gate.ts'
 import { Feed, type FeedLimits } from './feed/feed.ts'
 import type { FeedJournal } from './feed/feed-journal.ts'
-import type { Subscriber } from './feed/subscriber.ts'
 import type { History } from './http/history.ts'
 import { LedgerRoutes } from './http/ledger.ts'
 import { pageRoutes } from './http/page-files.ts'
@@ -73,6 +74,8 @@ export interface ServeAgentOptions {
   readonly sources: readonly PushSource[]
   /** undefined = PostgreSQL is off. Closed by the agent. */
   readonly history: History | undefined
+  /** Who may use it. */
+  readonly access: AccessPlan
   readonly readiness: () => ReadinessReport
   readonly metrics: () => readonly MetricSource[]
   /** Of all sources, by index in the configuration. */
@@ -85,7 +88,7 @@ export interface ServeAgentOptions {
   /** Told the address once it is bound. */
   readonly onListening?: (name: string, address: string) => void
   /** Makes the web server; a simulation has one without sockets. */
-  readonly createServer?: (options: ServerOptions<Subscriber>) => Server
+  readonly createServer?: (options: ServerOptions<Visitor>) => Server
 }
 
 export class ServeAgent implements Agent {
@@ -95,6 +98,7 @@ export class ServeAgent implements Agent {
   readonly #push: Push
   readonly #batch = new TickBatch(READ_TICKS)
   readonly #server: Server
+  readonly #doors: Doors
   readonly #at: Readonly<Record<'records' | 'lapped', number>>
   /** By shard. */
   readonly #ahead: (Ahead | undefined)[] = []
@@ -124,7 +128,18 @@ export class ServeAgent implements Agent {
       ...pageRoutes(),
     ])
     const { createServer = createUwsServer } = options
-    this.#server = createServer(this.#serverOptions(router))
+    this.#doors = new Doors({
+      plan: options.access,
+      feed: this.#feed,
+      http: (request, reply) => router.handle(request, reply),
+      bufferBytes: settings.subscriber_buffer_bytes,
+      clock,
+      log: options.log,
+      counters,
+    })
+    // Before the server is made: it needs the certificate.
+    this.#doors.start()
+    this.#server = createServer(this.#serverOptions())
   }
 
   /** The bound port; 0 before `onStart`. */
@@ -136,12 +151,14 @@ export class ServeAgent implements Agent {
     const { settings, onListening } = this.#options
     const { host, port } = settings.listen
     this.#port = this.#server.listen(host, port)
-    const address = `http://${host.includes(':') ? `[${host}]` : host}:${this.#port}`
+    const scheme = this.#options.access.tls === undefined ? 'http' : 'https'
+    const address = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.#port}`
     onListening?.('http', address)
   }
 
   doWork(): number {
     if (this.#failure !== undefined) throw this.#failure
+    this.#doors.turn(this.#server)
     return this.#push.doWork() + this.#readRings() + this.#feed.turn()
   }
 
@@ -157,12 +174,14 @@ export class ServeAgent implements Agent {
     if (!isPushed || !isRead) return false
     this.#feed.flush()
     this.#feed.closeAll()
+    this.#doors.feed.closePending()
     return true
   }
 
   async onClose(): Promise<void> {
     this.#feed.closeAll()
     this.#server.close()
+    this.#doors.close()
     await this.#options.history?.close()
   }
 
@@ -174,15 +193,21 @@ export class ServeAgent implements Agent {
     return settings.flush_ms === 0 ? idleMs : Math.min(settings.flush_ms, idleMs)
   }
 
-  #serverOptions(router: HttpRouter): ServerOptions<Subscriber> {
+  #serverOptions(): ServerOptions<Visitor> {
     const { settings, counters, log } = this.#options
+    const { access, feed, http } = this.#doors
+    const { tls } = this.#options.access
     return {
       feedPath: FEED_PATH,
-      feed: this.#feed,
+      feed,
       http: (request, reply) => {
         counters.add('http_requests')
-        router.handle(request, reply)
+        http.handle(request, reply)
       },
+      admit: (visit, answer) => feed.admit(visit, answer),
+      connects: (address, count) => access.connects(address, count),
+      onConnections: (count) => counters.set('connections', count),
+      ...(tls === undefined ? {} : { tls }),
       onAnswer: (status) => {
         if (status >= 400) counters.add('http_errors')
       },

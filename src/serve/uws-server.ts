@@ -7,11 +7,18 @@
 //   lifetimes    `req` lives for the handler only, `res` until abort or end, `ws` until close:
 //                everything is copied out of `req`, and flags guard the other two
 //   loss         `publish` does not count what it drops: it is not used, each socket is sent to
+//   too long     it closes a socket without a code on a message that exceeds its limit: ours is below
+//                its, and says so
+//   certificate  an app keeps the one it was made with: a new app takes over the port
 //   exit         open handles abort the process when a worker ends: close() closes them all
+//   filter       is told of connections, but not of those that become WebSockets and close
+//   headers      a request that is not complete 10 s after it began is closed; nothing to set
 //   HEAD         the answer has a length and no body
 
 import {
   App,
+  SSLApp,
+  type TemplatedApp,
   type HttpRequest as UwsRequest,
   type HttpResponse as UwsResponse,
   type WebSocket as UwsSocket,
@@ -20,15 +27,13 @@ import {
   us_socket_local_port,
 } from 'uWebSockets.js'
 import { assert, TickdError } from '../errors.ts'
-import type {
-  FeedSocket,
-  HttpAnswer,
-  HttpReply,
-  HttpRequest,
-  Server,
-  ServerOptions,
-} from './server.ts'
-import { STATUS_TEXT } from './server.ts'
+import { FEED_MESSAGE_BYTES_RECEIVED_MAX } from '../limits.ts'
+import { checkCertificate } from './access/certificate.ts'
+import { Pass } from './access/pass.ts'
+import { sendRefusal } from './access/refusal.ts'
+import { CLOSE_CODES } from './feed/errors.ts'
+import type { FeedRefusal, FeedSocket, Server, ServerOptions } from './server.ts'
+import { addressOf, readRequest, readVisit, UwsReply } from './uws-reply.ts'
 
 /** LIBUS_LISTEN_DEFAULT; the package's enum cannot be imported under type stripping. */
 const SHARED_PORT = 0
@@ -48,6 +53,7 @@ interface HostListen {
 
 interface UserData<Connection> {
   readonly protocol: string
+  readonly pass: Pass
   socket: UwsFeedSocket | undefined
   connection: Connection | undefined
 }
@@ -58,25 +64,22 @@ export function createUwsServer<Connection>(options: ServerOptions<Connection>):
 
 class UwsServer<Connection> implements Server {
   readonly #options: ServerOptions<Connection>
-  readonly #app = App()
+  #host = ''
+  /** The last one takes connections; the others are of earlier certificates. */
+  readonly #apps: TemplatedApp[]
   #token: us_listen_socket | undefined
+  #connectionCount = 0
   #closed = false
 
   constructor(options: ServerOptions<Connection>) {
     this.#options = options
-    this.#app.ws<UserData<Connection>>(options.feedPath, this.#behaviour())
-    this.#app.any('/*', (res, req) => {
-      const reply = new UwsReply(res, req.getMethod(), options.onAnswer)
-      this.#guard(() => options.http(readRequest(req), reply))
-    })
+    this.#apps = [this.#newApp()]
   }
 
   listen(host: string, port: number): number {
     assert(this.#token === undefined, 'a server listens once')
-    const app = this.#app as unknown as HostListen
-    app.listen(host, port, SHARED_PORT, (token) => {
-      if (token !== false) this.#token = token
-    })
+    this.#host = host
+    this.#token = listenOn(this.#apps.at(-1) as TemplatedApp, host, port)
     if (this.#token === undefined) {
       throw new TickdError(
         'ADDRESS_IN_USE',
@@ -85,6 +88,21 @@ class UwsServer<Connection> implements Server {
       )
     }
     return us_socket_local_port(this.#token)
+  }
+
+  renewTls(): void {
+    const old = this.#token
+    if (this.#closed || old === undefined) return
+    const app = this.#newApp()
+    // Both listen for a moment: no connection is refused.
+    const token = listenOn(app, this.#host, us_socket_local_port(old))
+    if (token === undefined) {
+      app.close()
+      throw new TickdError('ADDRESS_IN_USE', 'the port cannot be shared with the new certificate')
+    }
+    this.#apps.push(app)
+    this.#token = token
+    us_listen_socket_close(old)
   }
 
   stopListening(): void {
@@ -96,13 +114,37 @@ class UwsServer<Connection> implements Server {
     if (this.#closed) return
     this.stopListening()
     this.#closed = true
-    this.#app.close()
+    for (const app of this.#apps) app.close()
+  }
+
+  #newApp(): TemplatedApp {
+    const { tls, feedPath, http, onAnswer } = this.#options
+    if (tls !== undefined) checkCertificate(tls)
+    const app =
+      tls === undefined
+        ? App()
+        : SSLApp({ cert_file_name: tls.cert_file, key_file_name: tls.key_file })
+    app.filter((res, change) => this.#guard(() => this.#countConnection(res, change)))
+    app.ws<UserData<Connection>>(feedPath, this.#behaviour())
+    app.any('/*', (res, req) => {
+      const reply = new UwsReply(res, req.getMethod(), onAnswer)
+      this.#guard(() => http(readRequest(res, req), reply))
+    })
+    return app
+  }
+
+  #countConnection(res: UwsResponse, change: number): void {
+    const { connects, onConnections } = this.#options
+    this.#connectionCount += change
+    onConnections?.(this.#connectionCount)
+    if (change < 0 || connects === undefined) return
+    if (!connects(addressOf(res), this.#connectionCount)) res.close()
   }
 
   #behaviour() {
-    const { feed, messageBytesMax, bufferBytesMax } = this.#options
+    const { feed, messageBytesMax, bufferBytesMax, onConnections } = this.#options
     return {
-      maxPayloadLength: messageBytesMax,
+      maxPayloadLength: Math.max(messageBytesMax, FEED_MESSAGE_BYTES_RECEIVED_MAX),
       maxBackpressure: bufferBytesMax,
       idleTimeout: IDLE_SECONDS,
       upgrade: (res: UwsResponse, req: UwsRequest, context: object) => {
@@ -112,13 +154,19 @@ class UwsServer<Connection> implements Server {
         this.#guard(() => {
           const data = ws.getUserData()
           data.socket = new UwsFeedSocket(ws)
-          data.connection = feed.open(data.socket, data.protocol)
+          const connection = feed.open(data.socket, data.protocol, data.pass)
+          // It may be closed by what it is told first.
+          if (data.socket.isClosed) feed.close(connection)
+          else data.connection = connection
         })
       },
       message: (ws: UwsSocket<UserData<Connection>>, message: ArrayBuffer, isBinary: boolean) => {
         this.#guard(() => {
-          const { connection } = ws.getUserData()
-          if (connection !== undefined) feed.message(connection, new Uint8Array(message), isBinary)
+          const { connection, socket } = ws.getUserData()
+          if (connection === undefined) return
+          if (message.byteLength <= messageBytesMax) {
+            feed.message(connection, new Uint8Array(message), isBinary)
+          } else socket?.end(CLOSE_CODES.too_large.code, `at most ${messageBytesMax} bytes`)
         })
       },
       drain: (ws: UwsSocket<UserData<Connection>>) => {
@@ -131,6 +179,7 @@ class UwsServer<Connection> implements Server {
         this.#guard(() => {
           const data = ws.getUserData()
           data.socket?.markClosed()
+          onConnections?.(--this.#connectionCount)
           if (data.connection !== undefined) feed.close(data.connection)
           data.connection = undefined
         })
@@ -144,29 +193,32 @@ class UwsServer<Connection> implements Server {
       .split(',')
       .map((name) => name.trim())
       .filter((name) => name !== '')
-    const chosen = this.#options.feed.accept(offered)
-    if (typeof chosen !== 'string') {
-      const { status, code, message } = chosen
-      const body = JSON.stringify({ error: { code, message } })
-      new UwsReply(res, 'get', this.#options.onAnswer).send({
-        status,
-        contentType: 'application/json',
-        body,
-      })
+    const { feed, admit, onAnswer } = this.#options
+    const reply = new UwsReply(res, 'get', onAnswer)
+    const protocol = feed.accept(offered)
+    if (typeof protocol !== 'string') {
+      sendRefusal(reply, protocol)
       return
     }
-    const data: UserData<Connection> = {
-      protocol: chosen,
-      socket: undefined,
-      connection: undefined,
+    const key = req.getHeader('sec-websocket-key')
+    const extensions = req.getHeader('sec-websocket-extensions')
+    const settle = (verdict: Pass | FeedRefusal) => {
+      if (reply.done) return
+      if (!(verdict instanceof Pass)) {
+        sendRefusal(reply, verdict)
+        return
+      }
+      reply.done = true
+      const data: UserData<Connection> = {
+        protocol,
+        pass: verdict,
+        socket: undefined,
+        connection: undefined,
+      }
+      res.cork(() => res.upgrade(data, key, protocol, extensions, context))
     }
-    res.upgrade(
-      data,
-      req.getHeader('sec-websocket-key'),
-      chosen,
-      req.getHeader('sec-websocket-extensions'),
-      context,
-    )
+    if (admit === undefined) settle(Pass.open)
+    else admit(readVisit(res, req), (verdict) => this.#guard(() => settle(verdict)))
   }
 
   /** An exception must not reach the native caller, which would end the process. */
@@ -179,72 +231,13 @@ class UwsServer<Connection> implements Server {
   }
 }
 
-function readRequest(req: UwsRequest): HttpRequest {
-  const length = req.getHeader('content-length')
-  return {
-    method: req.getMethod().toUpperCase(),
-    path: req.getUrl(),
-    query: new URLSearchParams(req.getQuery() ?? ''),
-    contentType: (req.getHeader('content-type').split(';')[0] as string).trim().toLowerCase(),
-    contentLengthBytes: length === '' ? -1 : Number(length),
-    idempotencyKey: req.getHeader('idempotency-key').trim(),
-  }
-}
-
-class UwsReply implements HttpReply {
-  done = false
-  readonly #res: UwsResponse
-  readonly #isHead: boolean
-  readonly #onAnswer: (status: number) => void
-  #onAbort: (() => void) | undefined
-
-  constructor(res: UwsResponse, method: string, onAnswer: (status: number) => void) {
-    this.#res = res
-    this.#onAnswer = onAnswer
-    this.#isHead = method.toLowerCase() === 'head'
-    res.onAborted(() => {
-      if (this.done) return
-      this.done = true
-      this.#onAbort?.()
-    })
-  }
-
-  onAbort(handler: () => void): void {
-    this.#onAbort = handler
-  }
-
-  readBody(bytesMax: number, onBody: (body: Uint8Array | undefined) => void): void {
-    const chunks: Uint8Array[] = []
-    let size = 0
-    this.#res.onData((chunk, isLast) => {
-      if (this.done || size > bytesMax) return
-      size += chunk.byteLength
-      if (size > bytesMax) {
-        onBody(undefined)
-        return
-      }
-      // The chunk is only valid during the call.
-      if (chunk.byteLength > 0) chunks.push(new Uint8Array(chunk.slice(0)))
-      if (isLast) onBody(chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks))
-    })
-  }
-
-  send(answer: HttpAnswer): void {
-    if (this.done) return
-    this.done = true
-    this.#onAnswer(answer.status)
-    const res = this.#res
-    res.cork(() => {
-      res.writeStatus(`${answer.status} ${STATUS_TEXT[answer.status] ?? 'Unknown'}`)
-      res.writeHeader('content-type', answer.contentType)
-      res.writeHeader('cache-control', 'no-store')
-      for (const [name, value] of Object.entries(answer.headers ?? {})) res.writeHeader(name, value)
-      // A refused body may still be on its way: the connection cannot be used again.
-      const mustClose = answer.status === 413
-      if (this.#isHead) res.endWithoutBody(Buffer.byteLength(answer.body), mustClose)
-      else res.end(answer.body as string, mustClose)
-    })
-  }
+function listenOn(app: TemplatedApp, host: string, port: number): us_listen_socket | undefined {
+  let listening: us_listen_socket | undefined
+  const listener = app as unknown as HostListen
+  listener.listen(host, port, SHARED_PORT, (token) => {
+    if (token !== false) listening = token
+  })
+  return listening
 }
 
 class UwsFeedSocket implements FeedSocket {
@@ -253,6 +246,10 @@ class UwsFeedSocket implements FeedSocket {
 
   constructor(ws: UwsSocket<unknown>) {
     this.#ws = ws
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
   }
 
   /** After it, the native socket is gone and may not be touched. */

@@ -2,6 +2,7 @@
 
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
+import type { AccessPlan } from '../serve/access/doors.ts'
 import { ServeAgent } from '../serve/agent.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
 import type { PushSource } from '../serve/http/push.ts'
@@ -14,6 +15,7 @@ import { postgresUrl } from './make-stores.ts'
 import { metricSources } from './metrics.ts'
 import { lapperFor } from './planted-bugs.ts'
 import { readiness } from './readiness.ts'
+import type { Runtime } from './runtime.ts'
 
 export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
   const { runtime, shared, threads, clock, ask, faults } = factory.options
@@ -55,6 +57,7 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
     }),
     sources: pushSources(factory),
     history: openHistory(factory, log),
+    access: accessPlan(runtime),
     readiness: () => readiness(shared, threads),
     metrics: () => metricSources(shared),
     sourceNames: runtime.config.sources.map(({ name }) => name),
@@ -64,6 +67,17 @@ export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
     counters: shared.counters('serve'),
     onListening: factory.announce,
   })
+}
+
+function accessPlan({ config, paths }: Runtime): AccessPlan {
+  const { access, serve } = config
+  return {
+    settings: access,
+    keysFile: access.keys_file === '' ? paths.keys : access.keys_file,
+    auditFile: paths.audit,
+    isInsecure: serve.listen.insecure,
+    tls: serve.tls.cert_file === '' ? undefined : serve.tls,
+  }
 }
 
 /** Sources of type http, with their index in the configuration. */

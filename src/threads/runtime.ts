@@ -23,6 +23,9 @@ export interface StatePaths {
   readonly postgres: string
   readonly redis: string
   readonly lock: string
+  /** API keys, hashed; decisions on access. */
+  readonly keys: string
+  readonly audit: string
 }
 
 export function statePaths(stateDir: string): StatePaths {
@@ -37,6 +40,8 @@ export function statePaths(stateDir: string): StatePaths {
     postgres: join(stateDir, 'postgres'),
     redis: join(stateDir, 'redis'),
     lock: join(stateDir, 'lock'),
+    keys: join(stateDir, 'keys.json'),
+    audit: join(stateDir, 'audit.jsonl'),
   }
 }
 

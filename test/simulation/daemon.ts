@@ -7,7 +7,7 @@ import type { Clock } from '../../src/clock.ts'
 import type { Log } from '../../src/ops/log.ts'
 import { Doorbell } from '../../src/ring/doorbell.ts'
 import { TickRingLapper } from '../../src/ring/tick-ring.ts'
-import type { Subscriber } from '../../src/serve/feed/subscriber.ts'
+import type { Visitor } from '../../src/serve/access/feed-gate.ts'
 import type { Random } from '../../src/source/random.ts'
 import { COMMAND, Lifecycle, STATE } from '../../src/threads/lifecycle.ts'
 import { Runner } from '../../src/threads/runner.ts'
@@ -51,7 +51,7 @@ export class Daemon {
   /** Sees what decode publishes. */
   readonly tap: TickRingLapper
   /** The web server, while serve is up. */
-  web: SimulatedWeb<Subscriber> | undefined
+  web: SimulatedWeb<Visitor> | undefined
   /** Why it cannot go on; undefined while it can. */
   failure: unknown
   readonly #options: DaemonOptions

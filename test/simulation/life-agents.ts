@@ -19,8 +19,8 @@ import { FeedbackReceiver, FeedbackSender } from '../../src/ring/feedback.ts'
 import { FrameRingConsumer, FrameRingProducer } from '../../src/ring/frame-ring.ts'
 import { GroupCommit } from '../../src/ring/group-commit.ts'
 import { TickRingConsumer, TickRingLapper, TickRingProducer } from '../../src/ring/tick-ring.ts'
+import type { Visitor } from '../../src/serve/access/feed-gate.ts'
 import { ServeAgent } from '../../src/serve/agent.ts'
-import type { Subscriber } from '../../src/serve/feed/subscriber.ts'
 import type { Server, ServerOptions } from '../../src/serve/server.ts'
 import { FrameSink } from '../../src/source/source.ts'
 import { PostgresAgent } from '../../src/storage/postgres/agent.ts'
@@ -70,7 +70,7 @@ export interface LifeOptions {
   readonly validateFuse: Fuse
   /** Blown right behind a publication, of which nobody was told. */
   readonly publishFuse: Fuse
-  readonly createServer: (options: ServerOptions<Subscriber>) => Server
+  readonly createServer: (options: ServerOptions<Visitor>) => Server
 }
 
 const DEFAULTS: Config = configSchema.parse({})
@@ -232,6 +232,14 @@ export class LifeAgents {
       lanes: [lane('serve')],
       sources: [{ name: 'push', index: SOURCES.push, shard: SHARD, counters }],
       history: undefined,
+      // No network, no visits: its doors are open, and nothing is read or written.
+      access: {
+        settings: DEFAULTS.access,
+        keysFile: '',
+        auditFile: '',
+        isInsecure: false,
+        tls: undefined,
+      },
       readiness: () => ({ ready: true, status: 'ready', dependencies: {} }),
       metrics: () => [],
       sourceNames: Object.keys(SOURCES),

@@ -2,9 +2,12 @@
 //
 // The test publishes ticks as decode would, and answers pushed frames as decode and journal would.
 
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { LatestTable } from '../../src/aggregate/latest-table.ts'
 import { LatestWriter } from '../../src/aggregate/latest-writer.ts'
 import { SystemClock } from '../../src/clock.ts'
+import { loadConfig } from '../../src/config/load.ts'
 import { counterNames } from '../../src/ops/counter-catalog.ts'
 import { CounterSet } from '../../src/ops/counters.ts'
 import { silentLog } from '../../src/ops/log.ts'
@@ -13,6 +16,7 @@ import { FrameRingConsumer, FrameRingProducer } from '../../src/ring/frame-ring.
 import { frameRingBytes } from '../../src/ring/frame-ring-layout.ts'
 import { TickRingLapper, TickRingProducer } from '../../src/ring/tick-ring.ts'
 import { createTickRing } from '../../src/ring/tick-ring-layout.ts'
+import type { AccessPlan } from '../../src/serve/access/doors.ts'
 import { ServeAgent, type ServeAgentOptions, type ServeSettings } from '../../src/serve/agent.ts'
 import { TickBatch } from '../../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
@@ -93,6 +97,7 @@ export class ServeRig {
       ],
       sources: [{ name: 'push-http', index: 3, shard: 0, counters: this.pushed }],
       history: undefined,
+      access: accessPlan(),
       readiness: () => ({ ready: true, status: 'ready', dependencies: {} }),
       metrics: () => [{ set: 'serve', labels: {}, counters: this.counters }],
       sourceNames: ['push-http'],
@@ -143,6 +148,20 @@ export class ServeRig {
     const batch = ticks(rows)
     const seq = this.producer.publish(batch, 0, batch.count)
     this.#latestWriter.apply(batch, 0, batch.count, seq)
+  }
+}
+
+/** Of the defaults, in the directory of this test; nothing is demanded. */
+export function accessPlan(
+  directory = tmpdir(),
+  settings: Partial<AccessPlan['settings']> = {},
+): AccessPlan {
+  return {
+    settings: { ...loadConfig().config.access, ...settings },
+    keysFile: join(directory, 'keys.json'),
+    auditFile: join(directory, 'audit.jsonl'),
+    isInsecure: false,
+    tls: undefined,
   }
 }
 

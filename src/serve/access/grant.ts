@@ -39,6 +39,16 @@ export const READ_ALL: Grant = Object.freeze({
 /** Of those who come where no key is demanded. */
 export const GRANT_ALL: Grant = Object.freeze({ ...READ_ALL, push: true, operate: true })
 
+/** Of a connection whose token is yet to come. */
+export const GRANT_NONE: Grant = Object.freeze({
+  channels: [],
+  symbols: [],
+  replay_ms: 0,
+  push: false,
+  operate: false,
+  limits: {},
+})
+
 const FIELDS = ['channels', 'symbols', 'replay_ms', 'push', 'operate', 'limits']
 const LIMIT_NAMES: readonly (keyof HolderLimits)[] = [
   'connections',

@@ -5,22 +5,37 @@ import { Allowance } from './allowance.ts'
 import type { HolderLimits } from './grant.ts'
 
 export class Holder {
-  readonly limits: HolderLimits
-  readonly messages: Allowance
-  readonly bytes: Allowance
+  limits: HolderLimits
+  messages: Allowance
+  bytes: Allowance
   connectionCount = 0
   subscriptionCount = 0
 
   constructor(limits: HolderLimits, nowMs: number) {
-    const { messages_per_second: messages, bytes_per_second: bytes } = limits
     this.limits = limits
-    this.messages = new Allowance(messages, messages * RATE_BURST_SECONDS, nowMs)
-    // A second of bytes at once: what is owed beyond it counts as queued (see metered-socket.ts).
-    this.bytes = new Allowance(bytes, bytes, nowMs)
+    this.messages = messagesOf(limits, nowMs)
+    this.bytes = bytesOf(limits, nowMs)
+  }
+
+  /** Its key or token says other limits than before. */
+  limit(limits: HolderLimits, nowMs: number): void {
+    const { messages_per_second: messages, bytes_per_second: bytes } = this.limits
+    this.limits = limits
+    if (limits.messages_per_second !== messages) this.messages = messagesOf(limits, nowMs)
+    if (limits.bytes_per_second !== bytes) this.bytes = bytesOf(limits, nowMs)
   }
 
   /** It can be forgotten without giving it anything back. */
   isIdle(nowMs: number): boolean {
     return this.connectionCount === 0 && this.messages.isFull(nowMs) && this.bytes.isFull(nowMs)
   }
+}
+
+function messagesOf({ messages_per_second: rate }: HolderLimits, nowMs: number): Allowance {
+  return new Allowance(rate, rate * RATE_BURST_SECONDS, nowMs)
+}
+
+/** A second of bytes at once: what is owed beyond it counts as queued (see metered-socket.ts). */
+function bytesOf({ bytes_per_second: rate }: HolderLimits, nowMs: number): Allowance {
+  return new Allowance(rate, rate, nowMs)
 }

@@ -24,6 +24,9 @@ export interface PassOptions {
   readonly key?: ApiKey
   /** Wall clock. */
   readonly expiresAtMs?: number
+  readonly address?: string
+  /** The token is yet to come: nothing may be done but send it. */
+  readonly isPending?: boolean
 }
 
 export class Pass {
@@ -34,6 +37,9 @@ export class Pass {
   readonly holder: Holder | undefined
   readonly key: ApiKey | undefined
   readonly expiresAtMs: number
+  /** '' = unknown. */
+  readonly address: string
+  readonly isPending: boolean
   readonly #visible: Selection | undefined
 
   constructor(options: PassOptions) {
@@ -43,6 +49,8 @@ export class Pass {
     this.holder = options.holder
     this.key = options.key
     this.expiresAtMs = options.expiresAtMs ?? Number.POSITIVE_INFINITY
+    this.address = options.address ?? ''
+    this.isPending = options.isPending ?? false
     this.#visible = grant.symbols.includes(ANY) ? undefined : new Selection(grant.symbols)
   }
 

@@ -1,0 +1,152 @@
+// The audit log: who was let in or refused, to what, and why. JSON lines, mode 0600.
+//
+// Bounded in every direction: the same decision again within a minute is counted and written as one
+// line; different ones, and text that waits for the disk, have a limit beyond which they are
+// counted (`audit_dropped`); two files, of half the budget each. Written without waiting, as the
+// thread that decides also serves. A token never appears in it.
+
+import { appendFile, appendFileSync, chmodSync, existsSync, renameSync, statSync } from 'node:fs'
+import type { Clock } from '../../clock.ts'
+import { errorText } from '../../errors.ts'
+import { AUDIT_BUFFER_LENGTH_MAX, AUDIT_DECISIONS_MAX, AUDIT_REPEAT_MS } from '../../limits.ts'
+import type { Log } from '../../ops/log.ts'
+import { formatTime } from '../../tick/time.ts'
+
+export interface Decision {
+  readonly decision: 'allow' | 'deny' | 'close' | 'note'
+  /** `key:<id>:<name>`, `jwt:<subject>`, `anonymous`, `unknown`, `daemon`. */
+  readonly who: string
+  readonly address: string
+  /** `feed`, `GET /v1/trades`, `subscribe trades`, `keys`. */
+  readonly what: string
+  /** '' where it was simply right. */
+  readonly why: string
+}
+
+export interface AuditLogOptions {
+  readonly file: string
+  readonly bytesMax: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly onDrop: (count: number) => void
+}
+
+interface Repeated {
+  readonly decision: Decision
+  readonly sinceMs: number
+  count: number
+}
+
+const MODE = 0o600
+const TEXT_LENGTH_MAX = 256
+
+export class AuditLog {
+  readonly #options: AuditLogOptions
+  /** Decisions of the last minute, the oldest first. */
+  readonly #recent = new Map<string, Repeated>()
+  #text = ''
+  #fileBytes: number
+  #isWriting = false
+  #hasFailed = false
+
+  constructor(options: AuditLogOptions) {
+    this.#options = options
+    const { file } = options
+    this.#fileBytes = existsSync(file) ? statSync(file).size : 0
+    if (this.#fileBytes > 0) chmodSync(file, MODE)
+  }
+
+  note(decision: Decision): void {
+    const key = `${decision.decision}\n${decision.who}\n${decision.address}\n${decision.what}\n${decision.why}`
+    const known = this.#recent.get(key)
+    if (known !== undefined) {
+      known.count++
+      return
+    }
+    if (this.#recent.size >= AUDIT_DECISIONS_MAX) {
+      this.#options.onDrop(1)
+      return
+    }
+    this.#recent.set(key, { decision, sinceMs: this.#options.clock.monoMs(), count: 0 })
+    this.#write(decision, 0)
+  }
+
+  /** Closes what is a minute old, and hands text to the disk. */
+  turn(nowMs: number): void {
+    for (const [key, { decision, sinceMs, count }] of this.#recent) {
+      if (nowMs - sinceMs < AUDIT_REPEAT_MS) break
+      this.#recent.delete(key)
+      if (count > 0) this.#write(decision, count)
+    }
+    if (this.#text === '' || this.#isWriting) return
+    const { file } = this.#options
+    const text = this.#text
+    this.#text = ''
+    this.#isWriting = true
+    this.#turnOver()
+    appendFile(file, text, { mode: MODE }, (error) => {
+      this.#isWriting = false
+      this.#wrote(text, error)
+    })
+  }
+
+  /** Writes all that there is, waiting for it. */
+  close(): void {
+    for (const { decision, count } of this.#recent.values()) {
+      if (count > 0) this.#write(decision, count)
+    }
+    this.#recent.clear()
+    if (this.#text === '') return
+    const text = this.#text
+    this.#text = ''
+    try {
+      appendFileSync(this.#options.file, text, { mode: MODE })
+    } catch (error) {
+      this.#wrote(text, error as Error)
+    }
+  }
+
+  #write({ decision, who, address, what, why }: Decision, repeats: number): void {
+    if (this.#text.length >= AUDIT_BUFFER_LENGTH_MAX) {
+      this.#options.onDrop(1 + repeats)
+      return
+    }
+    const { clock } = this.#options
+    clock.read()
+    const line = {
+      time: formatTime(clock.sec, clock.nsec),
+      decision,
+      who: who.slice(0, TEXT_LENGTH_MAX),
+      address,
+      what: what.slice(0, TEXT_LENGTH_MAX),
+      ...(why === '' ? {} : { why: why.slice(0, TEXT_LENGTH_MAX) }),
+      ...(repeats === 0 ? {} : { repeats }),
+    }
+    this.#text += `${JSON.stringify(line)}\n`
+  }
+
+  /** The full file becomes the old one; what was older goes. */
+  #turnOver(): void {
+    const { file, bytesMax } = this.#options
+    if (this.#fileBytes < bytesMax / 2) return
+    try {
+      renameSync(file, `${file}.1`)
+    } catch (error) {
+      this.#options.log.warn({ file, error: errorText(error) }, 'the audit log cannot be rotated')
+    }
+    this.#fileBytes = 0
+  }
+
+  #wrote(text: string, error: Error | null): void {
+    const { log, file, onDrop } = this.#options
+    if (error === null) {
+      this.#fileBytes += Buffer.byteLength(text)
+      this.#hasFailed = false
+      return
+    }
+    onDrop(text.split('\n').length - 1)
+    // Once, not at each line of a disk that is full.
+    if (!this.#hasFailed) log.error({ file, error: errorText(error) }, 'the audit log is refused')
+    this.#hasFailed = true
+  }
+}
