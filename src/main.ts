@@ -20,6 +20,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['journal', async () => (await import('./cli/journal.ts')).journalCommand()],
   ['ledger', async () => (await import('./cli/ledger.ts')).ledgerCommand()],
   ['dlq', async () => (await import('./cli/dlq.ts')).dlqCommand()],
+  ['key', async () => (await import('./cli/key.ts')).keyCommand()],
   ['profile', async () => (await import('./cli/profile.ts')).profileCommand()],
   ['doctor', async () => (await import('./cli/doctor.ts')).doctorCommand()],
 ])

@@ -10,6 +10,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   closeSync,
   existsSync,
+  fchownSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -127,6 +128,7 @@ export function changeKeyFile(file: string, change: (keys: ApiKey[]) => ApiKey[]
       throw new TickdError('USAGE', `at most ${KEYS_MAX} keys: remove revoked ones from the file`)
     }
     writeSync(fd, `${JSON.stringify({ version: VERSION, keys }, undefined, 1)}\n`)
+    if (process.getuid?.() === 0) giveTo(path.dirname(file), fd)
     fsyncSync(fd)
     renameSync(fresh, file)
     syncDirectory(path.dirname(file))
@@ -138,6 +140,12 @@ export function changeKeyFile(file: string, change: (keys: ApiKey[]) => ApiKey[]
   } finally {
     closeSync(fd)
   }
+}
+
+/** root makes keys for a daemon that is not root: whose directory it is must be able to read it. */
+function giveTo(directory: string, fd: number): void {
+  const { uid, gid } = statSync(directory)
+  fchownSync(fd, uid, gid)
 }
 
 function syncDirectory(directory: string): void {

@@ -11,6 +11,7 @@ import { HISTORY_RANGE_MS, HTTP_ROWS } from '../../limits.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { Instrument, InstrumentTable } from '../../tick/instruments.ts'
 import { tickToJson } from '../../tick/json.ts'
+import { Pass } from '../access/pass.ts'
 import type { HttpReply, HttpRequest } from '../server.ts'
 import { wildcardMatches } from '../wildcard.ts'
 import { JSON_TYPE, sendBusy, sendError, sendJson } from './answers.ts'
@@ -49,7 +50,7 @@ export class Records {
       const parameters = new Parameters(request.query, ['symbol', 'venue', 'limit'])
       const limit = parameters.integer('limit', 1, rowsMax, rowsMax)
       const records: string[] = []
-      for (const { id } of this.#named(parameters) ?? instrumentsOf(instruments)) {
+      for (const { id } of this.#named(parameters, request.pass) ?? instrumentsOf(instruments)) {
         for (const kind of LATEST_KINDS) {
           if (records.length === limit) break
           const seq = latest.read(id, kind, this.#batch, 0)
@@ -69,7 +70,8 @@ export class Records {
       const after = parameters.integer('after', 0, Number.MAX_SAFE_INTEGER, 0)
       const rows: object[] = []
       let next: number | null = null
-      for (const instrument of this.#named(parameters) ?? instrumentsOf(instruments)) {
+      for (const instrument of this.#named(parameters, request.pass) ??
+        instrumentsOf(instruments)) {
         if (instrument.id <= after) continue
         if (rows.length === limit) {
           next = (rows.at(-1) as Instrument).id
@@ -87,7 +89,7 @@ export class Records {
       const { history } = this.#options
       const known = ['symbol', 'venue', 'start', 'end', 'limit', 'before']
       const parameters = new Parameters(request.query, known)
-      const query = this.#historyQuery(parameters)
+      const query = this.#historyQuery(parameters, request.pass)
       if (history === undefined) {
         const message = 'there is no history: postgres.mode is off'
         sendError(reply, 503, 'history_off', message)
@@ -100,14 +102,18 @@ export class Records {
     })
   }
 
-  #historyQuery(parameters: Parameters) {
+  #historyQuery(parameters: Parameters, pass = Pass.open) {
     const { clock, rowsMax } = this.#options
     clock.read()
     const end = parameters.time('end') ?? isoTime((clock.sec + 1) * 1000)
     const start = parameters.time('start') ?? isoTime(Date.parse(end) - HISTORY_RANGE_MS)
     if (Date.parse(start) > Date.parse(end)) throw new BadParameter('start: is after end')
+    const backMs = (clock.sec + 1) * 1000 - Date.parse(start)
+    if (!pass.mayGoBack(backMs)) {
+      throw new Forbidden(`start: the key may go back ${pass.grant.replay_ms} ms`)
+    }
     return {
-      instruments: this.#named(parameters)?.map(({ id }) => id),
+      instruments: this.#named(parameters, pass)?.map(({ id }) => id),
       start,
       end,
       rowsMax: parameters.integer('limit', 1, rowsMax, Math.min(HTTP_ROWS, rowsMax)),
@@ -115,15 +121,16 @@ export class Records {
     }
   }
 
-  /** The instruments that `symbol` and `venue` name; undefined when neither is given. */
-  #named(parameters: Parameters): Instrument[] | undefined {
+  /** Those that `symbol` and `venue` name and the key may see; undefined = all there are. */
+  #named(parameters: Parameters, pass = Pass.open): Instrument[] | undefined {
     const symbol = parameters.text('symbol')
     const venue = parameters.text('venue')
-    if (symbol === undefined && venue === undefined) return undefined
+    if (symbol === undefined && venue === undefined && pass.seesAll) return undefined
     const named: Instrument[] = []
     for (const instrument of instrumentsOf(this.#options.instruments)) {
       if (venue !== undefined && instrument.venue !== venue) continue
       if (symbol !== undefined && !isNamed(instrument, symbol)) continue
+      if (!pass.maySee(instrument)) continue
       named.push(instrument)
     }
     const isGlob = symbol === undefined || symbol.includes('*')
@@ -133,6 +140,7 @@ export class Records {
 }
 
 class UnknownSymbol extends Error {}
+class Forbidden extends Error {}
 
 function isNamed(instrument: Instrument, symbol: string): boolean {
   return instrument.venueSymbol === symbol || wildcardMatches(symbol, instrument.symbol)
@@ -147,6 +155,7 @@ function guard(reply: HttpReply, work: () => void): void {
     work()
   } catch (thrown) {
     if (thrown instanceof BadParameter) sendError(reply, 400, 'bad_parameter', thrown.message)
+    else if (thrown instanceof Forbidden) sendError(reply, 403, 'forbidden', thrown.message)
     else if (thrown instanceof UnknownSymbol) {
       sendError(reply, 404, 'unknown_symbol', `no instrument is called ${thrown.message}`)
     } else throw thrown
