@@ -28,7 +28,7 @@ export const CLOCK_ROLE = 'clock'
 export const CLOCK_STEPS = ['ahead', 'back'] as const
 
 /** A reading in so many is spoilt. */
-const SPOILT_ONE_IN = 20
+const SPOILT_ONE_IN = 5
 const STEP_SEC = 3600
 
 type Faults = readonly TestFault[] | undefined

@@ -129,9 +129,13 @@ interface LedgerAnswer {
 }
 
 export async function auditLedger(site: Site): Promise<void> {
-  const response = await fetch(`${site.http}/v1/ledger`)
-  const text = await response.text()
-  if (response.status !== 200) throw new Error(`/v1/ledger answers ${response.status}: ${text}`)
+  let text = ''
+  // Who serves may be made anew just now, for an armed fault.
+  await until('the ledger answers', async () => {
+    const response = await fetch(`${site.http}/v1/ledger`).catch(() => undefined)
+    text = (await response?.text().catch(() => '')) ?? ''
+    return response?.status === 200 && text !== ''
+  })
   const ledger = JSON.parse(text) as LedgerAnswer
   const { imbalances, findings, damaged_lines: damagedLines, subscribers } = ledger
   if (ledger.ok && ledger.subscribers_ok) return

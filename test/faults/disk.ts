@@ -2,7 +2,7 @@
 // harm to anybody; an ordinary directory where mounting is not permitted, which is never full.
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { cpSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 
 const SIZE_MIB = 1024
@@ -11,9 +11,14 @@ export class FaultDisk {
   readonly directory: string
   readonly isMounted: boolean
 
-  constructor(directory: string) {
+  /** `isOrdinary`: a directory like any other, for what memory does not hold. */
+  constructor(directory: string, isOrdinary = false) {
     this.directory = directory
     mkdirSync(directory, { recursive: true })
+    if (isOrdinary) {
+      this.isMounted = false
+      return
+    }
     const args = ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m,mode=0755`, 'tmpfs', directory]
     this.isMounted = spawnSync('mount', args, { stdio: 'ignore' }).status === 0
   }
@@ -32,6 +37,11 @@ export class FaultDisk {
 
   get #filler(): string {
     return join(this.directory, 'filler')
+  }
+
+  /** Copies what is on it to a directory beside it. */
+  keep(): void {
+    cpSync(this.directory, `${this.directory}-kept`, { recursive: true })
   }
 
   /** Gives the file system up, and what is on it. */

@@ -5,7 +5,7 @@
 // The seed gives the faults and their times; what they meet is the machine's own doing.
 
 import { execFile } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Random } from '../../src/source/random.ts'
@@ -20,11 +20,10 @@ import {
   untilStored,
   type Verified,
 } from './audit.ts'
-import { HttpLoad } from './http-load.ts'
 import { drawArmed, FAULTS, type Fault, type Scene, Turns } from './inflict.ts'
 import type { Load } from './load.ts'
+import { makeLoads } from './load-set.ts'
 import { Site } from './site.ts'
-import { TcpLoad } from './tcp-load.ts'
 import { Watcher } from './watcher.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -35,14 +34,14 @@ const ONSET_MS = 700
 const MARGIN_MS = 150
 /** The whole of the database is looked at, and `tickd ledger --check` asked, every so many rounds. */
 const FULL_EVERY = 25
-const TCP_BATCH_TRADES = 400
-const HTTP_BATCH_TRADES = 2000
 const VIOLATIONS_MAX = 20
 
 export interface RunOptions {
   readonly directory: string
   readonly seed: number
   readonly planted?: string | undefined
+  /** Names of the faults to draw from; all if not given. */
+  readonly faults?: readonly string[] | undefined
   readonly progress: (text: string) => void
 }
 
@@ -80,14 +79,8 @@ export class FaultRun {
     this.#site = site
     this.#violations = violations
     const onViolation = (text: string) => note(violations, text)
-    const { tcp, http, feed } = site.proxies
-    const load = (number: number) => ({ number, random, onViolation })
-    this.#loads = [
-      new TcpLoad({ ...load(0), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),
-      new TcpLoad({ ...load(1), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),
-      new HttpLoad({ ...load(2), port: http.port, batchTradesMax: HTTP_BATCH_TRADES }),
-      new HttpLoad({ ...load(3), port: http.port, batchTradesMax: HTTP_BATCH_TRADES / 20 }),
-    ]
+    const { feed } = site.proxies
+    this.#loads = makeLoads(site, random, onViolation)
     const watch = (name: string, port: number, protocol: 'tickd.v1.fb' | 'tickd.v1.json') =>
       new Watcher({ name, port, protocol, onViolation })
     // Past the proxy, so that nobody but it reads for it.
@@ -110,7 +103,7 @@ export class FaultRun {
       directory: options.directory,
       random,
       planted: options.planted,
-      arm: () => (violations.length > 0 ? [] : drawArmed(random)),
+      arm: () => (options.faults === undefined ? drawArmed(random) : []),
       onViolation: (text) => note(violations, text),
     })
     try {
@@ -174,7 +167,7 @@ export class FaultRun {
 
   /** What the daemon has said since its last start. */
   daemonOutput(): string {
-    return this.#site.daemon.output()
+    return this.#site.output()
   }
 
   /** For the end of this process, however it comes: nothing outlives it. */
@@ -190,19 +183,23 @@ export class FaultRun {
     this.#throwViolations()
   }
 
-  /** Ends everything; `remove` also removes what is on the disk. */
+  /** Ends everything; what is on the disk is removed, or put where it outlives the run. */
   async close(remove: boolean): Promise<void> {
     for (const one of [...this.#loads, ...this.#watchers]) one.end()
     await Promise.all(this.#tasks)
     await this.#site.close()
-    if (remove) this.#site.disk.remove()
+    if (!remove) this.#site.disk.keep()
+    this.#site.disk.remove()
+    if (remove) rmSync(this.#options.directory, { recursive: true, force: true, maxRetries: 10 })
   }
 
   #draw(): Fault[] {
-    const total = FAULTS.reduce((sum, { weight }) => sum + weight, 0)
+    const { faults } = this.#options
+    const all = FAULTS.filter(({ name }) => faults?.includes(name) ?? true)
+    const total = all.reduce((sum, { weight }) => sum + weight, 0)
     return Array.from({ length: 1 + this.#random.below(FAULTS_MAX) }, () => {
       let at = this.#random.below(total)
-      return FAULTS.find(({ weight }) => {
+      return all.find(({ weight }) => {
         at -= weight
         return at < 0
       }) as Fault
@@ -230,6 +227,8 @@ export class FaultRun {
 
   /** As an operator does it. */
   async #checkLedger(): Promise<void> {
+    // It answers: then it is for `tickd ledger` to say what.
+    await auditLedger(this.#site)
     const args = ['--disable-warning=ExperimentalWarning', MAIN, 'ledger', '--check']
     const said = await new Promise<string>((resolve) => {
       execFile(process.execPath, [...args, '--url', this.#site.http], (error, stdout, stderr) => {

@@ -12,7 +12,6 @@ export const VENUE = 'faults'
 /** Trades of a round lie in an hour of their own: the database finds them without reading all. */
 const FIRST_HOUR = Date.UTC(2026, 0, 1)
 const HOUR_MS = 3_600_000
-const PACE_MS = 8
 
 export interface Batch {
   readonly id: string
@@ -28,6 +27,8 @@ export interface LoadOptions {
   readonly port: number
   readonly random: Random
   readonly batchTradesMax: number
+  /** Between two batches. */
+  readonly paceMs: number
   /** A wrong answer: it cannot be mended by sending again. */
   readonly onViolation: (text: string) => void
 }
@@ -96,7 +97,7 @@ export abstract class Load {
   }
 
   protected async pace(): Promise<void> {
-    await delay(PACE_MS)
+    await delay(this.options.paceMs)
   }
 
   protected make(): Batch {

@@ -7,13 +7,10 @@
 // Exit code 0: all as promised. 1: not; the seed and the round are printed, and the directory with
 // the daemon's state is kept.
 
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { errorText } from '../../src/errors.ts'
 import { PLANTED_BUGS } from '../../src/threads/planted-bugs.ts'
-import { makeStateDir } from '../support/daemon.ts'
-import { FaultRun, type RunSummary } from './fault-run.ts'
+import { attempt } from './attempt.ts'
+import type { RunSummary } from './fault-run.ts'
 import { SCENARIOS } from './scenarios.ts'
 
 const USAGE = `npm run test:faults -- [--rounds N] [--seed S] [--quiet]
@@ -33,7 +30,7 @@ const sizes = Object.fromEntries(
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    rounds: { type: 'string', default: String(ROUNDS) },
+    rounds: { type: 'string' },
     seed: { type: 'string', default: process.env.TICKD_SEED ?? '' },
     planted: { type: 'boolean', default: false },
     scenario: { type: 'string', default: '' },
@@ -45,8 +42,6 @@ const { values, positionals } = parseArgs({
   },
 })
 
-let present: FaultRun | undefined
-
 function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }
@@ -56,7 +51,7 @@ const progress = (text: string) => {
 }
 
 async function main(): Promise<number> {
-  const rounds = Number(values.rounds)
+  const rounds = Number(values.rounds ?? ROUNDS)
   const seed = values.seed === '' ? Date.now() % SEED_MAX : Number(values.seed)
   if (values.help || !Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
     process.stderr.write(USAGE)
@@ -69,7 +64,7 @@ async function main(): Promise<number> {
     }
     return 0
   }
-  if (values.scenario !== '') return await runScenario(values.scenario)
+  if (values.scenario !== '') return await runScenario(values.scenario, seed)
   if (values.planted) return await runPlanted(rounds, seed)
   return await runRounds(rounds, seed)
 }
@@ -77,7 +72,7 @@ async function main(): Promise<number> {
 async function runRounds(rounds: number, seed: number): Promise<number> {
   print(`seed ${seed}, ${rounds} rounds`)
   const beganMs = performance.now()
-  const outcome = await attempt({ rounds, seed })
+  const outcome = await attempt({ rounds, seed, progress })
   if (outcome.failure !== undefined) {
     process.stderr.write(`FAILED in round ${outcome.round} of seed ${seed}: ${outcome.failure}\n`)
     process.stderr.write(`kept: ${outcome.directory}\n`)
@@ -92,49 +87,12 @@ async function runRounds(rounds: number, seed: number): Promise<number> {
 async function runPlanted(rounds: number, seed: number): Promise<number> {
   let missed = 0
   for (const bug of positionals.length > 0 ? positionals : PLANTED_BUGS) {
-    const { failure, round } = await attempt({ rounds, seed, planted: bug })
+    const { failure, round } = await attempt({ rounds, seed, planted: bug, progress })
     if (failure === undefined) missed++
     const what = failure === undefined ? `NOT FOUND in ${rounds} rounds` : `found in round ${round}`
     print(`${bug}: ${what}${failure === undefined ? '' : `: ${failure.slice(0, 200)}`}`)
   }
   return missed === 0 ? 0 : 1
-}
-
-interface Attempt {
-  readonly failure?: string
-  readonly round: number
-  readonly directory: string
-  readonly summary?: RunSummary
-}
-
-interface AttemptOptions {
-  readonly rounds: number
-  readonly seed: number
-  readonly planted?: string
-}
-
-async function attempt({ rounds, seed, planted }: AttemptOptions): Promise<Attempt> {
-  const directory = makeStateDir()
-  const run = await FaultRun.open({ directory, seed, planted, progress })
-  present = run
-  let round = 0
-  try {
-    while (round < rounds) {
-      round++
-      await run.round()
-    }
-    const summary = run.summary()
-    await run.finish()
-    await run.close(true)
-    return { round, directory, summary }
-  } catch (thrown) {
-    const failure = errorText(thrown)
-    writeFileSync(join(directory, 'failure.txt'), `seed ${seed} round ${round}\n${failure}\n`)
-    writeFileSync(join(directory, 'daemon.log'), run.daemonOutput())
-    // What was planted is known: nothing of it is kept.
-    await run.close(planted !== undefined)
-    return { failure, round, directory }
-  }
 }
 
 function printSummary(summary: RunSummary, seed: number, ms: number): void {
@@ -148,7 +106,7 @@ function printSummary(summary: RunSummary, seed: number, ms: number): void {
   for (const [name, count] of Object.entries(faults).sort()) print(`  ${name.padEnd(20)} ${count}`)
 }
 
-async function runScenario(name: string): Promise<number> {
+async function runScenario(name: string, seed: number): Promise<number> {
   const scenario = SCENARIOS.find((one) => one.name === name)
   if (scenario === undefined) {
     process.stderr.write(`no scenario ${name}; --list names them\n${USAGE}`)
@@ -158,12 +116,10 @@ async function runScenario(name: string): Promise<number> {
   const chosen = Object.entries(values.smoke ? scenario.smoke : scenario.full).map(
     ([size, value]) => [size, given[size] === undefined ? value : Number(given[size])] as const,
   )
-  return (await scenario.run(Object.fromEntries(chosen), print)) ? 0 : 1
+  return (await scenario.run({ ...Object.fromEntries(chosen), seed }, print)) ? 0 : 1
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGALRM'] as const) {
   process.once(signal, () => process.exit(1))
 }
-// However this process ends, what it started ends with it.
-process.once('exit', () => present?.killAll())
 process.exitCode = await main()

@@ -1,12 +1,8 @@
-// The scenarios: one thing that must hold, at length, with its figures.
+// Every scenario.
 
-export interface Scenario {
-  readonly name: string
-  readonly summary: string
-  readonly full: Readonly<Record<string, number>>
-  readonly smoke: Readonly<Record<string, number>>
-  /** Runs, verifies and prints. False: a promise is not kept. */
-  run(sizes: Readonly<Record<string, number>>, print: (text: string) => void): Promise<boolean>
-}
+import { killLoop } from './kill-loop.ts'
+import { postgresDown } from './postgres-down.ts'
+import type { Scenario } from './scenario.ts'
+import { stalledSubscribers } from './stalled-subscribers.ts'
 
-export const SCENARIOS: readonly Scenario[] = []
+export const SCENARIOS: readonly Scenario[] = [postgresDown, killLoop, stalledSubscribers]

@@ -15,7 +15,8 @@ import { FaultDisk } from './disk.ts'
 
 const HOST = '127.0.0.1'
 const MIB = 2 ** 20
-const EXIT_MS_MAX = 20_000
+const SYNC_MS_MAX = 60
+const START_MS_MAX = 90_000
 
 /** A fault that the daemon is started with: see src/threads/test-faults.ts. */
 export interface ArmedFault {
@@ -32,6 +33,8 @@ export interface SiteOptions {
   /** Arms faults at a start of the daemon. */
   readonly arm: () => readonly ArmedFault[]
   readonly onViolation: (text: string) => void
+  /** Its disk is an ordinary one, and its journal of the size that a daemon has by default. */
+  readonly isLarge?: boolean
 }
 
 interface Proxies {
@@ -73,7 +76,7 @@ export class Site {
   }
 
   static async open(options: SiteOptions): Promise<Site> {
-    const disk = new FaultDisk(join(options.directory, 'disk'))
+    const disk = new FaultDisk(join(options.directory, 'disk'), options.isLarge)
     const database = await Database.start(join(options.directory, 'postgres'))
     const [redisPort, tcpPort, httpPort] = [
       await freePort(HOST),
@@ -102,9 +105,9 @@ export class Site {
     return this.#daemon
   }
 
-  /** The faults that come due from here on are none of this run's. */
-  get armed(): readonly ArmedFault[] {
-    return this.#armed
+  /** What the daemon has said since its last start. */
+  output(): string {
+    return this.#daemon?.output() ?? ''
   }
 
   /** Does something to the daemon while nobody else does. */
@@ -119,7 +122,7 @@ export class Site {
     const daemon = this.spawn()
     const beganMs = performance.now()
     const outcome = await Promise.race([
-      daemon.waitFor(({ msg }) => msg === 'ready', EXIT_MS_MAX),
+      daemon.waitFor(({ msg }) => msg === 'ready', START_MS_MAX),
       daemon.exited(),
     ])
     if (typeof outcome === 'number') {
@@ -191,7 +194,7 @@ export class Site {
   }
 
   #config(): Record<string, unknown> {
-    const { random } = this.#options
+    const { random, isLarge = false } = this.#options
     return {
       shards: 2,
       drain_ms: 3000,
@@ -202,14 +205,7 @@ export class Site {
       ],
       // What is sent again must be known by its batch, and by nothing else.
       validate: { duplicate_window: 0 },
-      journal: {
-        segment_bytes: MIB / 2,
-        retain_ms: 60_000,
-        retain_bytes: 256 * MIB,
-        bytes_max: 512 * MIB,
-        // Ingest is held in time, or when the disk itself says no.
-        free_bytes_min: random.below(2) * MIB,
-      },
+      journal: isLarge ? {} : smallJournal(random),
       postgres: {
         mode: 'external',
         url: this.database.urlAt(this.proxies.postgres.port),
@@ -229,6 +225,19 @@ export class Site {
       supervise: { hang_ms: 1500, disk_hang_ms: 3000 },
       admin: { enabled: false },
     }
+  }
+}
+
+function smallJournal(random: Random): Record<string, number> {
+  return {
+    segment_bytes: MIB / 2,
+    // What is not yet durable, and must not be acknowledged, is much or little.
+    sync_interval_ms: random.below(SYNC_MS_MAX),
+    retain_ms: 60_000,
+    retain_bytes: 256 * MIB,
+    bytes_max: 512 * MIB,
+    // Ingest is held in time, or when the disk itself says no.
+    free_bytes_min: random.below(2) * MIB,
   }
 }
 
