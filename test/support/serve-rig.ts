@@ -17,7 +17,12 @@ import { frameRingBytes } from '../../src/ring/frame-ring-layout.ts'
 import { TickRingLapper, TickRingProducer } from '../../src/ring/tick-ring.ts'
 import { createTickRing } from '../../src/ring/tick-ring-layout.ts'
 import type { AccessPlan } from '../../src/serve/access/doors.ts'
-import { ServeAgent, type ServeAgentOptions, type ServeSettings } from '../../src/serve/agent.ts'
+import {
+  ServeAgent,
+  type ServeAgentOptions,
+  type ServeRing,
+  type ServeSettings,
+} from '../../src/serve/agent.ts'
 import { TickBatch } from '../../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
@@ -31,6 +36,12 @@ const FRAME_RING = 256 * 1024
 export interface RigOptions {
   settings?: Partial<ServeSettings>
   ringTicks?: number
+  /** That of another rig, whose successor this is. */
+  ring?: SharedArrayBuffer
+  firstSeq?: number
+  epoch?: number
+  /** Its records are waited for by a journal, to be found there by the feed. */
+  journal?: { gatingSlot: number; feed: Partial<ServeRing> }
   overrides?: Partial<ServeAgentOptions>
 }
 
@@ -42,6 +53,7 @@ export interface TickRow {
 }
 
 export class ServeRig {
+  readonly ring: SharedArrayBuffer
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
   readonly counters = new CounterSet(counterNames('serve'))
@@ -60,11 +72,17 @@ export class ServeRig {
 
   constructor(options: RigOptions = {}) {
     const ringTicks = options.ringTicks ?? 8192
-    const ring = createTickRing(ringTicks, FIRST_SEQ)
+    const { firstSeq = FIRST_SEQ, epoch = EPOCH, journal } = options
+    const ring = options.ring ?? createTickRing(ringTicks, firstSeq)
+    this.ring = ring
     this.instruments = new InstrumentTable(InstrumentTable.create(INSTRUMENTS), INSTRUMENTS)
     this.latest = new LatestTable(LatestTable.create(INSTRUMENTS), INSTRUMENTS)
     this.#latestWriter = new LatestWriter(this.latest)
-    this.producer = new TickRingProducer(ring, FIRST_SEQ, [])
+    this.producer = new TickRingProducer(
+      ring,
+      firstSeq,
+      journal === undefined ? [] : [journal.gatingSlot],
+    )
     const frames = new SharedArrayBuffer(frameRingBytes(FRAME_RING))
     const feedback = new SharedArrayBuffer(frameRingBytes(FRAME_RING))
     this.frames = new FrameRingConsumer(frames)
@@ -83,8 +101,8 @@ export class ServeRig {
         query_rows_max: 1000,
         ...options.settings,
       },
-      epoch: EPOCH,
-      rings: [{ shard: 0, lapper: new TickRingLapper(ring, FIRST_SEQ) }],
+      epoch,
+      rings: [{ shard: 0, lapper: new TickRingLapper(ring, firstSeq), ...journal?.feed }],
       instruments: this.instruments,
       latest: this.latest,
       lanes: [

@@ -2,8 +2,8 @@
 //
 // The journal is read and filtered as the router would have done, so that the records have the
 // sequences that they had. It ends where the stream's live frames take over without a break. Those
-// run ahead of what is durable: once the journal has been read to its end, live frames are held
-// (`hold`) until what was read meets them. A subscriber that cannot keep up holds none: its queue
+// run ahead of what is durable: once the journal has been read nearly to its end, live frames are
+// held (`hold`) until what was read meets them. A subscriber that cannot keep up holds none: its queue
 // is filled from the journal, at its own pace, for as long as it takes.
 //
 //   reading   from the journal, as far as the feed itself is
@@ -159,7 +159,7 @@ export class Replay {
     if (cursor.epoch !== this.#epoch) this.#cross(cursor.epoch)
     if (!this.isDone) this.#take(count)
     this.#send()
-    this.#endIfThere()
+    if (!this.#endIfThere() && this.#isNear()) this.#startHolding()
     return count
   }
 
@@ -306,7 +306,13 @@ export class Replay {
     if (!this.isFill) this.#begin()
   }
 
-  /** The journal has been read to its end: the live frames from here on are kept. */
+  /** What is live is no more than a few steps ahead: it would be, for ever, if it is busy. */
+  #isNear(): boolean {
+    const isNow = this.#epoch === this.#options.journal.epoch
+    return isNow && this.#liveSeq() - this.#nextSeq <= FEED_REPLAY_TICKS
+  }
+
+  /** The journal has been read to its end, or nearly: the live frames from here on are kept. */
   #startHolding(): void {
     if (this.isFill || this.#heldSeq > 0) return
     const { stream } = this.subscription
