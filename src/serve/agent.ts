@@ -181,7 +181,7 @@ export class ServeAgent implements Agent {
   async onClose(): Promise<void> {
     this.#feed.closeAll()
     this.#server.close()
-    this.#doors.close()
+    await this.#doors.close()
     await this.#options.history?.close()
   }
 

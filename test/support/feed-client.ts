@@ -32,8 +32,8 @@ export class FeedClient {
   closed: { code: number; reason: string } | undefined
   #changed: (() => void) | undefined
 
-  constructor(url: string, protocols: string[] = []) {
-    this.ws = new WebSocket(url, protocols)
+  constructor(url: string, protocols: string[] = [], headers: Record<string, string> = {}) {
+    this.ws = new WebSocket(url, protocols, { headers })
     this.ws.on('message', (data: Buffer, isBinary) => this.#take(data, isBinary))
     this.ws.on('close', (code, reason) => {
       this.closed = { code, reason: reason.toString() }

@@ -226,8 +226,8 @@ export class Access {
     return clock.sec * 1000 + clock.nsec / 1e6
   }
 
-  close(): void {
-    this.#options.audit.close()
+  close(): Promise<void> {
+    return this.#options.audit.close()
   }
 
   #holder(name: string, grant: Grant): Holder | undefined {

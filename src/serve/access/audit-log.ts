@@ -46,7 +46,8 @@ export class AuditLog {
   readonly #recent = new Map<string, Repeated>()
   #text = ''
   #fileBytes: number
-  #isWriting = false
+  /** The write under way. */
+  #writing: Promise<void> | undefined
   #hasFailed = false
 
   constructor(options: AuditLogOptions) {
@@ -78,20 +79,23 @@ export class AuditLog {
       this.#recent.delete(key)
       if (count > 0) this.#write(decision, count)
     }
-    if (this.#text === '' || this.#isWriting) return
+    if (this.#text === '' || this.#writing !== undefined) return
     const { file } = this.#options
     const text = this.#text
     this.#text = ''
-    this.#isWriting = true
     this.#turnOver()
-    appendFile(file, text, { mode: MODE }, (error) => {
-      this.#isWriting = false
-      this.#wrote(text, error)
+    this.#writing = new Promise((resolve) => {
+      appendFile(file, text, { mode: MODE }, (error) => {
+        this.#writing = undefined
+        this.#wrote(text, error)
+        resolve()
+      })
     })
   }
 
-  /** Writes all that there is, waiting for it. */
-  close(): void {
+  /** Writes all that there is. */
+  async close(): Promise<void> {
+    await this.#writing
     for (const { decision, count } of this.#recent.values()) {
       if (count > 0) this.#write(decision, count)
     }

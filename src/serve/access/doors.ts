@@ -83,8 +83,8 @@ export class Doors {
     if (changed.length > 0) this.#renewTls(server)
   }
 
-  close(): void {
-    this.access.close()
+  close(): Promise<void> {
+    return this.access.close()
   }
 
   #renewTls(server: Server): void {
