@@ -112,6 +112,7 @@ export class FaultRun {
       await site.close()
       throw thrown
     }
+    if (!site.disk.isMounted) options.progress('mounting is not permitted: without disk-full')
     return new FaultRun(options, random, site, violations)
   }
 
@@ -195,7 +196,10 @@ export class FaultRun {
 
   #draw(): Fault[] {
     const { faults } = this.#options
-    const all = FAULTS.filter(({ name }) => faults?.includes(name) ?? true)
+    const { isMounted } = this.#site.disk
+    const all = FAULTS.filter(({ name }) => {
+      return (faults?.includes(name) ?? true) && (isMounted || name !== 'disk-full')
+    })
     const total = all.reduce((sum, { weight }) => sum + weight, 0)
     return Array.from({ length: 1 + this.#random.below(FAULTS_MAX) }, () => {
       let at = this.#random.below(total)

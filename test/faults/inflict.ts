@@ -179,7 +179,6 @@ async function slowReader({ slowWatcher, turns, random }: Scene): Promise<void> 
 }
 
 async function diskFull({ site, turns, random }: Scene): Promise<void> {
-  if (!site.disk.isMounted) return
   await turns.take('disk', async () => {
     site.disk.fill(random.below(4) * 65_536)
     await delay(random.below(STOPPED_MS_MAX))
