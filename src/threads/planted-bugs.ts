@@ -7,7 +7,7 @@
 //   plant:forget-batches  a start does not remember the batches that were pushed before it
 //   plant:store-swap      now and then the store takes a record for its neighbour
 //   plant:feed-hole       now and then the feed passes over a record
-//   clock:ahead|back@ms   wall clocks step by an hour, so many milliseconds after their thread began
+//   clock:ahead|back@ms   wall clocks step by an hour, so many milliseconds after a thread began
 //
 // Nothing is wrapped, and nothing paid, when it is not armed.
 

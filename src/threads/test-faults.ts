@@ -1,10 +1,10 @@
-// Faults on demand, for tests of supervision only: agents that throw, hang or leak, threads that are
-// cut down in the middle of whatever they do, frames that are poison.
+// Faults on demand, for tests only: agents that throw, hang or leak, threads that are cut down in
+// the middle of whatever they do, frames that are poison.
 //
 //   TICKD_TEST_FAULTS=decode-0:hang@300,journal-0:cut@200,poison:leak TICKD_TEST_FAULTS_ALLOWED=yes
 //
-//   role:throw|hang|leak@ms   the agent does it so many milliseconds after its start; the n-th entry
-//                             of a role is for the n-th life of the agent
+//   role:throw|hang|leak@ms   the agent does it so many milliseconds after its start; the n-th
+//                             entry of a role is for the n-th life of the agent
 //   role:cut@ms               main ends the role's thread so many milliseconds after the start of
 //                             all, at whatever instruction it then is
 //   poison:throw|hang|leak    a decoder does it on every frame that contains POISON

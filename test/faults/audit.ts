@@ -28,7 +28,8 @@ SELECT symbol, count(*)::int8 AS rows, count(DISTINCT trade_id)::int8 AS trades,
 FROM ours GROUP BY symbol`
 
 const TABLES = ['trade', 'quote', 'book', 'price', 'status', 'refused']
-const ROWS_SQL = `SELECT (${TABLES.map((t) => `(SELECT count(*) FROM tickd.${t})`).join(' + ')})::int8
+const COUNTS = TABLES.map((table) => `(SELECT count(*) FROM tickd.${table})`)
+const ROWS_SQL = `SELECT (${COUNTS.join(' + ')})::int8
   AS rows, (SELECT sum(seq) FROM tickd.positions)::int8 AS positions`
 
 /** What earlier audits have found in order. */

@@ -1,4 +1,4 @@
-// The PostgreSQL of a fault run: not the daemon's own, so that each can be killed without the other.
+// The PostgreSQL of a fault run: not the daemon's own, so that each is killed without the other.
 
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'

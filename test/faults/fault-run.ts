@@ -32,7 +32,7 @@ const FAULTS_MAX = 3
 const ONSET_MS = 700
 /** Load before the first fault and after the last one. */
 const MARGIN_MS = 150
-/** The whole of the database is looked at, and `tickd ledger --check` asked, every so many rounds. */
+/** Rounds between looks at all of the database, and questions to `tickd ledger --check`. */
 const FULL_EVERY = 25
 const VIOLATIONS_MAX = 20
 

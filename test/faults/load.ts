@@ -1,8 +1,8 @@
 // A pusher that keeps its promise: trades with identity, in batches with ids, each batch sent again
 // until the daemon has acknowledged it, whatever happens to the daemon.
 //
-// Identity: pusher p pushes the instrument `faults:P<p>`, with trade ids 1, 2, 3 … in order. So what
-// must be in the database is known by two numbers, and order and repetition can be seen in it.
+// Identity: pusher p pushes the instrument `faults:P<p>`, with trade ids 1, 2, 3 … in order. So
+// what must be in the database is known by two numbers, and order and repetition can be seen in it.
 // Bounded: a pusher has a window of batches without acknowledgement.
 
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Scenario: PostgreSQL is down for minutes while ticks come. Ingest and feed notice nothing; when it
-// is back, the store catches up, and every tick is there once.
+// Scenario: PostgreSQL is down for minutes while ticks come. Ingest and feed notice nothing; when
+// it is back, the store catches up, and every tick is there once.
 //
 //   generator ─tcp ndjson─▶ tickd ─COPY─▶ PostgreSQL (stopped meanwhile)
 //                            └────ws────▶ N subscribers      latency: from due to read, per tick

@@ -6,6 +6,9 @@ export interface Scenario {
   /** Its sizes: options of the command line. */
   readonly full: Readonly<Record<string, number>>
   readonly smoke: Readonly<Record<string, number>>
-  /** Runs, verifies and prints; `sizes` has a `seed` as well. Throws when a promise is broken; false: a figure is missed. */
+  /**
+   * Runs, verifies and prints; `sizes` has a `seed` as well. Throws when a promise is broken;
+   * false: a figure is missed.
+   */
   run(sizes: Readonly<Record<string, number>>, print: (text: string) => void): Promise<boolean>
 }
