@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { FEED_ERRORS, type FeedErrorName } from '../../src/serve/feed/errors.ts'
@@ -12,6 +13,16 @@ async function setUp(t: Test, options: RigOptions = {}) {
   const client = await FeedClient.open(rig.feed)
   t.teardown(() => client.close())
   return { rig, client }
+}
+
+/** Nothing is left of anybody: neither subscribers nor connections. */
+async function untilNobody(rig: ServeRig): Promise<void> {
+  const deadline = performance.now() + 10_000
+  const left = () => rig.counters.get('subscribers') + rig.counters.get('connections')
+  while (left() > 0) {
+    if (performance.now() > deadline) throw new Error(`${left()} are left`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
 }
 
 /** The next error after those that are there already. */
@@ -131,6 +142,85 @@ t.test('a message beyond the limit closes the socket, and only that one', async 
   client.send('x'.repeat(70_000))
   await client.until(() => client.closed !== undefined, 'the close')
   t.match(await other.ask({ op: 'ping' }), { op: 'pong' })
+})
+
+t.test('a message that is too long is answered with 1009, whole or in fragments', async (t) => {
+  const { rig, client } = await setUp(t)
+  client.send('x'.repeat(70_000))
+  await client.until(() => client.closed !== undefined, 'the close')
+  t.equal(client.closed?.code, 1009)
+  const second = await FeedClient.open(rig.feed)
+  for (let i = 0; i < 70; i++) second.ws.send('x'.repeat(1000), { fin: i === 69 })
+  await second.until(() => second.closed !== undefined, 'the close')
+  t.equal(second.closed?.code, 1009)
+  const third = await FeedClient.open(rig.feed)
+  third.send('x'.repeat(400_000))
+  await third.until(() => third.closed !== undefined, 'the close')
+  t.equal(third.closed?.code, 1006, 'what is not even received has no answer')
+  await untilNobody(rig)
+})
+
+t.test('fragments of a message make one message', async (t) => {
+  const { client } = await setUp(t)
+  const text = '{"op":"ping","id":"fragmented"}'
+  for (let i = 0; i < text.length; i++) client.ws.send(text[i], { fin: i === text.length - 1 })
+  t.match(await client.control(({ id }) => id === 'fragmented'), { op: 'pong' })
+})
+
+t.test('text that is not UTF-8 closes the socket', async (t) => {
+  const { rig, client } = await setUp(t)
+  client.ws.send(Buffer.from([0x22, 0xff, 0xfe, 0x22]), { binary: false })
+  await client.until(() => client.closed !== undefined, 'the close')
+  t.ok([1006, 1007].includes(client.closed?.code ?? 0), String(client.closed?.code))
+  await untilNobody(rig)
+})
+
+t.test('JSON as deep as it can be is one refused message', async (t) => {
+  const { client } = await setUp(t)
+  const depth = 32_000
+  t.match(await nextError(client, `${'['.repeat(depth)}${']'.repeat(depth)}`), {
+    name: 'bad_message',
+  })
+  t.match(await nextError(client, '{"op":'.repeat(9000)), { name: 'bad_json' })
+  const deep = `{"op":"subscribe","channel":${'['.repeat(30_000)}${']'.repeat(30_000)}}`
+  t.match(await nextError(client, deep), { name: 'unknown_channel' })
+  t.match(await client.ask({ op: 'ping' }), { op: 'pong' })
+})
+
+t.test('subscription bombs, floods and half-open sockets leave nothing behind', async (t) => {
+  const { rig, client } = await setUp(t)
+  const healthy = await client.subscribe({ channel: 'trades', symbols: ['BTC-USDT'] })
+  const instrument = rig.add('BTC-USDT')
+  const bombs = await Promise.all(Array.from({ length: 8 }, () => FeedClient.open(rig.feed)))
+  for (const [n, bomb] of bombs.entries()) {
+    for (let i = 0; i < 300; i++) {
+      const symbols = Array.from({ length: 50 }, (_, k) => `S${n}-${i}-${k}`)
+      bomb.send({ op: 'subscribe', channel: 'trades', symbols })
+    }
+  }
+  // Half-open: a handshake that never ends, and a socket whose client is gone without a word.
+  const { port } = new URL(rig.http)
+  const halves = Array.from({ length: 8 }, () => {
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write('GET /v1/feed HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n')
+    return socket
+  })
+  const seen = () => client.recordCount(healthy)
+  for (let i = 1; i <= 20; i++) {
+    rig.publish([{ instrument, value: i }])
+    await client.until(() => seen() === i, `record ${i}`)
+  }
+  t.equal(client.controls.filter(({ op }) => op === 'gap').length, 0, 'the healthy one is whole')
+  t.ok(rig.counters.get('subscriptions') <= 8 * 16 + 1, 'subscriptions are bounded')
+  for (const bomb of bombs) bomb.ws.terminate()
+  for (const socket of halves) socket.destroy()
+  await client.until(() => rig.counters.get('subscribers') === 1, 'the end of the bombs')
+  await client.until(() => rig.counters.get('connections') === 1, 'the end of the sockets')
+  t.equal(rig.counters.get('subscriptions'), 1)
+  client.close()
+  await untilNobody(rig)
+  t.equal(rig.counters.get('subscriptions'), 0)
 })
 
 t.test('a subscriber beyond the limit is refused before the upgrade', async (t) => {
