@@ -44,6 +44,7 @@ COPY package.json LICENSE ./
 COPY bin ./bin
 COPY src ./src
 COPY client ./client
+COPY schema ./schema
 USER tickd
 # systemd's name for the same thing: where the state is, unless state_dir says otherwise.
 ENV STATE_DIRECTORY=/var/lib/tickd

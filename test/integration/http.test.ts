@@ -168,7 +168,7 @@ t.test('HEAD is GET without its body', async (t) => {
   t.equal(await response.text(), '')
 })
 
-t.test('the status page is one file that loads nothing from elsewhere', async (t) => {
+t.test('the page at / loads nothing from elsewhere', async (t) => {
   const rig = rigFor(t)
   const response = await fetch(rig.http)
   t.match(response.headers.get('content-type'), 'text/html')
@@ -176,6 +176,32 @@ t.test('the status page is one file that loads nothing from elsewhere', async (t
   const page = await response.text()
   t.notMatch(page, /(src|href)\s*=\s*["']?(https?:)?\/\//i)
   t.notMatch(page, /@import|url\(/i)
+})
+
+t.test('what the page loads is there, without its types, and the schema with it', async (t) => {
+  const rig = rigFor(t)
+  const page = await (await fetch(rig.http)).text()
+  const waiting = [...page.matchAll(/(?:href|src)="(\/console\/[^"]+)"/g)].map(([, path]) => path)
+  t.equal(waiting.length, 2)
+  waiting.push('/client.js')
+  const seen = new Set<string>()
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    if (seen.has(path)) continue
+    seen.add(path)
+    const response = await fetch(`${rig.http}${path}`)
+    t.equal(response.status, 200, path)
+    const isStyle = path.endsWith('.css')
+    t.match(response.headers.get('content-type'), isStyle ? 'text/css' : 'text/javascript')
+    const body = await response.text()
+    if (isStyle) continue
+    t.notMatch(body, /^(export )?(interface|type) /m, 'no type is left')
+    for (const [, specifier = ''] of body.matchAll(/from\s+'([^']+)'/g)) {
+      waiting.push(new URL(specifier, `${rig.http}${path}`).pathname)
+    }
+  }
+  t.ok(seen.has('/client/feed.ts') && seen.has('/console/chart.ts'))
+  const schema = await fetch(`${rig.http}/schema/tick.fbs`)
+  t.match(await schema.text(), 'root_type Batch;')
 })
 
 t.test('a client that goes away in mid-request harms nothing', async (t) => {

@@ -22,6 +22,7 @@ import { Tiles } from './tiles.ts'
 const POLL_MS = 1000
 const HIDDEN_POLL_MS = 5000
 const CANDLES_MAX = 500
+const HISTORY_MS = 180_000
 const GAPS_MAX = 100
 const INTERVALS = [
   ['1 s', 1000],
@@ -51,31 +52,39 @@ const feed = connect(`${location.origin.replace(/^http/, 'ws')}/v1/feed`, {
 class Charted {
   readonly candles = INTERVALS.map(([, intervalMs]) => new Candles(intervalMs, CANDLES_MAX))
   readonly name: string
-  readonly #subscription: Subscription
+  #subscription: Subscription
+  #isClosed = false
 
   constructor(name: string) {
     this.name = name
     byId('chart-name').textContent = name.replace(':', ' ')
     byId('chart-last').textContent = ''
-    this.#subscription = feed.subscribe(
-      { channel: 'trades', symbols: [name] },
-      {
-        batch: (batch) => {
-          for (let i = 0; i < batch.count; i++) {
-            const record = batch.record(i)
-            const size = record.type === 'trade' ? Number(record.size) : 0
-            for (const each of this.candles) each.add(batch.timeMs(i), batch.price(i), size)
-            if (record.type === 'trade') byId('chart-last').textContent = record.price ?? ''
-          }
-          drawSoon()
-        },
-        gap: onGap,
-      },
-    )
+    // The last minutes come out of the journal, on the same stream, and then what is live.
+    this.#subscription = this.#follow({ ts: new Date(Date.now() - HISTORY_MS).toISOString() })
+    this.#subscription.ready.catch(() => {
+      if (!this.#isClosed) this.#subscription = this.#follow('live')
+    })
   }
 
   close(): void {
+    this.#isClosed = true
     this.#subscription.close()
+  }
+
+  #follow(from: From): Subscription {
+    const request = { channel: 'trades', symbols: [this.name], from }
+    return feed.subscribe(request, { batch: (batch) => this.#add(batch), gap: onGap })
+  }
+
+  #add(batch: Batch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const record = batch.record(i)
+      if (record.type !== 'trade') continue
+      const size = Number(record.size)
+      for (const each of this.candles) each.add(batch.timeMs(i), batch.price(i), size)
+      byId('chart-last').textContent = record.price ?? ''
+    }
+    drawSoon()
   }
 }
 

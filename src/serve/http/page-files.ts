@@ -3,19 +3,23 @@
 //
 // Addresses mirror the tree from `client/` and `console/` down, so that the relative imports of
 // the files hold in the browser as they do here: a path of a URL does not climb above its root.
-// `/client.js` is the library under a short name, also for pages of other origins.
+// `/client.js` is the library under a short name, also for pages of other origins; and
+// `/schema/tick.fbs` is what clients in other languages generate their readers from.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import type { HttpReply } from '../server.ts'
 import type { Route } from './router.ts'
 
+const SCHEMA = new URL('../../../schema/tick.fbs', import.meta.url)
 const CLIENT = new URL('../../../client/', import.meta.url)
 const CONSOLE = new URL('../console/', import.meta.url)
 const SCRIPT_TYPE = 'text/javascript; charset=utf-8'
+const STYLE_TYPE = 'text/css; charset=utf-8'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** Asked for again at each load: what a page shows is of this daemon's version. */
 const HEADERS = { 'cache-control': 'no-cache' }
-const CLIENT_HEADERS = { ...HEADERS, 'access-control-allow-origin': '*' }
+const OPEN_HEADERS = { ...HEADERS, 'access-control-allow-origin': '*' }
 
 /** The console's page. It loads nothing but what this daemon serves. */
 export function consolePage(reply: HttpReply): void {
@@ -32,34 +36,34 @@ export function consolePage(reply: HttpReply): void {
   })
 }
 
-/** Every file that the console's page loads. */
+/** Every file that the console's page loads, and those for who writes a client. */
 export function pageRoutes(): Route[] {
   return [
-    file('/client.js', () => "export * from './client/index.ts'\n", CLIENT_HEADERS),
-    ...scripts('/client/', CLIENT, CLIENT_HEADERS),
+    file('/client.js', SCRIPT_TYPE, () => "export * from './client/index.ts'\n", OPEN_HEADERS),
+    ...scripts('/client/', CLIENT, OPEN_HEADERS),
     ...scripts('/console/', CONSOLE, HEADERS),
-    {
-      method: 'GET',
-      path: '/console/console.css',
-      handle: (_, reply) => {
-        const body = text(new URL('console.css', CONSOLE))
-        reply.send({ status: 200, contentType: 'text/css; charset=utf-8', body, headers: HEADERS })
-      },
-    },
+    file('/console/console.css', STYLE_TYPE, () => text(new URL('console.css', CONSOLE)), HEADERS),
+    file('/schema/tick.fbs', TEXT_TYPE, () => text(SCHEMA), OPEN_HEADERS),
   ]
 }
 
 function scripts(path: string, folder: URL, headers: typeof HEADERS): Route[] {
   const names = readdirSync(folder).filter((name) => name.endsWith('.ts'))
-  return names.map((name) => file(`${path}${name}`, () => script(new URL(name, folder)), headers))
+  return names.map((name) =>
+    file(`${path}${name}`, SCRIPT_TYPE, () => script(new URL(name, folder)), headers),
+  )
 }
 
-function file(path: string, body: () => string, headers: typeof HEADERS): Route {
+function file(
+  path: string,
+  contentType: string,
+  body: () => string,
+  headers: typeof HEADERS,
+): Route {
   return {
     method: 'GET',
     path,
-    handle: (_, reply) =>
-      reply.send({ status: 200, contentType: SCRIPT_TYPE, body: body(), headers }),
+    handle: (_, reply) => reply.send({ status: 200, contentType, body: body(), headers }),
   }
 }
 
