@@ -11,7 +11,7 @@ import { hourStart, type Load, VENUE } from './load.ts'
 import type { Site } from './site.ts'
 import type { Watcher } from './watcher.ts'
 
-const SETTLE_MS_MAX = 40_000
+const SETTLE_MS_MAX = 90_000
 const POLL_MS = 20
 
 /** Trades of the pushers from an hour on: how many, which, and how often not the next in order. */

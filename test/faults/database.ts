@@ -12,7 +12,7 @@ import { EmbeddedPostgres } from '../../src/storage/postgres/embedded.ts'
 // As much as its own crash may lose of what it has answered is lost with the position.
 const SETTINGS = ['fsync=off', 'max_wal_size=256MB', 'autovacuum=off']
 const HOST = '127.0.0.1'
-const ANSWER_MS_MAX = 30_000
+const ANSWER_MS_MAX = 60_000
 const POLL_MS = 50
 
 export class Database {
