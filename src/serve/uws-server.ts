@@ -1,14 +1,14 @@
 // The server contract over uWebSockets.js. Its measured traps, and what is done about each:
 //
-//   sharing      where the port is given it sets SO_REUSEPORT, so that a second daemon would bind in
-//                silence: the daemon binds each address for a moment before it starts. Its EXCLUSIVE
-//                is not for us: the port of a server that ended is then refused for a minute, while
+//   sharing      where the port is given it sets SO_REUSEPORT, so that a second daemon would bind
+//                in silence: the daemon binds each address for a moment before it starts. Its
+//                EXCLUSIVE is not for us: the port of a server that ended is then refused for a minute, while
 //                its last connections linger, and a thread made anew could not serve
 //   lifetimes    `req` lives for the handler only, `res` until abort or end, `ws` until close:
 //                everything is copied out of `req`, and flags guard the other two
 //   loss         `publish` does not count what it drops: it is not used, each socket is sent to
-//   too long     it closes a socket without a code on a message that exceeds its limit: ours is below
-//                its, and says so
+//   too long     it closes a socket without a code on a message that exceeds its limit: ours is
+//                below its, and says so
 //   certificate  an app keeps the one it was made with: a new app takes over the port
 //   exit         open handles abort the process when a worker ends: close() closes them all
 //   filter       is told of connections, but not of those that become WebSockets and close

@@ -45,7 +45,7 @@ function nameShown(port: number): Promise<string> {
   })
 }
 
-/** On a port that is given, as the daemon does: only such a one can be handed to a new certificate. */
+/** On a port that is given, as the daemon does: only such a one can be shared. */
 async function start(directory: string, tls: { cert_file: string; key_file: string }) {
   const finder = createServer().listen(0, '127.0.0.1')
   await once(finder, 'listening')

@@ -58,7 +58,7 @@ export class AuditLog {
   }
 
   note(decision: Decision): void {
-    const key = `${decision.decision}\n${decision.who}\n${decision.address}\n${decision.what}\n${decision.why}`
+    const key = JSON.stringify(decision)
     const known = this.#recent.get(key)
     if (known !== undefined) {
       known.count++

@@ -16,8 +16,10 @@ t.test('every option of the default configuration is on the page, with its defau
   const { sources, ...rest } = loadConfig().config
   for (const [name, value] of leaves(rest)) {
     const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` |`)) ?? ''
-    if (Array.isArray(value)) t.match(row, '| none |', `${name} is empty by default`)
-    else t.match(row, value === '' ? '| empty |' : `\`${value}\``, `${name} has its default`)
+    if (Array.isArray(value)) {
+      const shown = value.length === 0 ? '| none |' : `| \`[${value.join(', ')}]\` |`
+      t.match(row, shown, `${name} has its default`)
+    } else t.match(row, value === '' ? '| empty |' : `\`${value}\``, `${name} has its default`)
   }
   for (const source of sources) t.match(page, `### type: ${source.type}`)
 })
