@@ -5,9 +5,14 @@
 // endless loop: the thread need not take part, has no hook in its loop, and cannot refuse. While no
 // link is open no thread has an inspector session, so nothing is paid.
 //
+// The inspector does not tell of a thread that ends while it is being attached: the thread itself is
+// watched too. Threads that were made before this module was loaded cannot be, and are not found.
+//
 // Not for several threads: a link is one profile's, opened for it and closed after it.
 
 import { Session } from 'node:inspector'
+import { setFlagsFromString } from 'node:v8'
+import type { Worker } from 'node:worker_threads'
 import { TickdError } from '../../errors.ts'
 import { INSPECTOR_ANSWER_MS_MAX } from '../../limits.ts'
 import { MAIN_THREAD } from './thread-target.ts'
@@ -31,8 +36,22 @@ interface Answer {
   readonly error?: { readonly message: string }
 }
 
-const WORKER_TITLE = /^\[worker \d+\] (.*)$/
+/** '[worker 3] hot': the thread's id and its name. */
+const WORKER_TITLE = /^\[worker (\d+)\] (.*)$/
 let openCount = 0
+
+// What V8 compiles from now on keeps the positions of what it inlines. Without them a function that
+// was inlined before a profile began is not in it, and those are the hot ones. Costs memory beside
+// the compiled code, and no time when it runs.
+setFlagsFromString('--detailed-line-info')
+
+/** Threads that run, by id: a thread has none any more when it tells of its end. */
+const running = new Map<number, Worker>()
+process.on('worker', (worker: Worker) => {
+  const id = worker.threadId
+  running.set(id, worker)
+  worker.once('exit', () => running.delete(id))
+})
 
 /** Links open now: 0 unless a profile is being taken. */
 export function openLinkCount(): number {
@@ -46,6 +65,8 @@ export class InspectorLink {
   readonly #workers = new Map<string, string>()
   readonly #ended = Promise.withResolvers<never>()
   readonly #waiting = new Map<number, PromiseWithResolvers<InspectorResult>>()
+  /** Ends the watch over each thread. */
+  readonly #unwatch: (() => void)[] = []
   #lastId = 0
 
   private constructor(thread: string) {
@@ -95,6 +116,7 @@ export class InspectorLink {
   /** Ends all that was begun through it: the inspectors of all threads are as before. */
   close(): void {
     this.session.disconnect()
+    for (const unwatch of this.#unwatch) unwatch()
     openCount--
     this.#failAll()
   }
@@ -106,8 +128,7 @@ export class InspectorLink {
 
   async #enable(): Promise<void> {
     this.session.on('NodeWorker.attachedToWorker', ({ params }: { params: Attached }) => {
-      const name = WORKER_TITLE.exec(params.workerInfo.title)?.[1] ?? params.workerInfo.title
-      this.#workers.set(name, params.sessionId)
+      this.#onAttached(params)
     })
     this.session.on('NodeWorker.detachedFromWorker', ({ params }) => {
       this.#onEnd((params as { sessionId: string }).sessionId)
@@ -117,6 +138,16 @@ export class InspectorLink {
     )
     // All workers are announced before this resolves.
     await this.#post('NodeWorker.enable', { waitForDebuggerOnStart: false })
+  }
+
+  #onAttached({ sessionId, workerInfo }: Attached): void {
+    const [, id = '', name = ''] = WORKER_TITLE.exec(workerInfo.title) ?? []
+    const worker = running.get(Number(id))
+    if (worker === undefined) return
+    this.#workers.set(name, sessionId)
+    const onExit = () => this.#onEnd(sessionId)
+    worker.once('exit', onExit)
+    this.#unwatch.push(() => worker.off('exit', onExit))
   }
 
   #post(method: string, params: object): Promise<InspectorResult> {

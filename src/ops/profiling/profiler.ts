@@ -68,16 +68,19 @@ export class Profiler {
       })
     }
     this.#busy.add(lock)
+    // Ends the wait where the thread ends first.
+    const over = new AbortController()
+    const waiting = { signal: AbortSignal.any([signal, over.signal]) }
     try {
       const link = await InspectorLink.open(name === ALL_THREADS ? MAIN_THREAD.name : name)
       try {
-        const elapsed = () =>
-          Promise.race([sleep(seconds * 1000, undefined, { signal }), link.ended])
+        const elapsed = () => Promise.race([sleep(seconds * 1000, undefined, waiting), link.ended])
         return await takeOf(kind, name, link, elapsed)
       } finally {
         link.close()
       }
     } finally {
+      over.abort()
       this.#busy.delete(lock)
     }
   }

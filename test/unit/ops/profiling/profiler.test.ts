@@ -9,7 +9,6 @@ import { nameThreads } from '../../../../src/ops/profiling/profiles.ts'
 import { findTarget } from '../../../../src/ops/profiling/thread-target.ts'
 
 const never = new AbortController().signal
-const ATTEMPTS = 5
 t.setTimeout(200_000)
 
 async function startWorker(t: Test, mode: string, name = mode): Promise<Worker> {
@@ -43,13 +42,7 @@ for (const mode of ['blocking', 'event-loop', 'hang']) {
     const profile = await taking
     t.equal(openLinkCount(), 0, 'and none after')
     t.notOk(profiler.isBusy(mode))
-    // A sampler may miss a function that was inlined just then: it is seen in one of a few.
-    let functions = functionsOf(profile)
-    for (let more = 0; more < ATTEMPTS && !functions.includes('workInLoop'); more++) {
-      const next = await profiler.take({ kind: 'cpu', thread: mode, seconds: 1 }, never)
-      functions = functionsOf(next)
-    }
-    t.ok(functions.includes('workInLoop'), functions.join())
+    t.ok(functionsOf(profile).includes('workInLoop'), functionsOf(profile).join())
   })
 }
 
@@ -109,9 +102,7 @@ t.test('a thread that ends while it is profiled is said', async (t) => {
   const worker = await startWorker(t, 'blocking')
   const profiler = new Profiler([target('blocking')])
   const taking = profiler.take({ kind: 'cpu', thread: 'blocking', seconds: 60 }, never)
-  // Where the end comes in the midst of attaching, nobody tells of it: silence is what is said.
-  const message = /has ended|has not answered/
-  const refused = t.rejects(taking, { code: 'PROFILE_FAILED', message })
+  const refused = t.rejects(taking, { code: 'PROFILE_FAILED', message: /has ended/ })
   await worker.terminate()
   await refused
   t.equal(openLinkCount(), 0)
