@@ -271,7 +271,8 @@ t.test('JSON Web Tokens: what the issuer signed for us, and nothing else', async
   writeFileSync(jwks, JSON.stringify({ keys: [jwk] }))
   const issuer = 'https://issuer.example'
   const { jwt } = accessPlan(directory).settings
-  const settings = { keys: false, jwt: { ...jwt, jwks_file: jwks, issuer, audience: 'tickd' } }
+  const ruled = { jwks_file: jwks, issuer, audience: 'tickd', leeway_ms: 0 }
+  const settings = { keys: false, jwt: { ...jwt, ...ruled } }
   const { rig, plan } = setUp(t, settings, {}, directory)
   const sign = (claims: object, key = ours.privateKey, aud = 'tickd', seconds = 60) =>
     new SignJWT({ tickd: { channels: ['*'], symbols: ['*'] }, ...claims })
@@ -310,6 +311,9 @@ t.test('JSON Web Tokens: what the issuer signed for us, and nothing else', async
   await client.op('welcome')
   t.match(await client.ask({ op: 'subscribe', channel: 'trades' }), { name: 'forbidden' })
   await until(() => readFileSync(plan.auditFile, 'utf8').includes('jwt:desk-3'), 'the audit log')
+  const brief = await open(t, rig, await sign({}, ours.privateKey, 'tickd', 2))
+  t.equal(await closeOf(brief), 4001, 'a connection ends with its token')
+  t.match(await client.ask({ op: 'ping' }), { op: 'pong' })
 })
 
 t.test('pages of others may not connect, keys or not', async (t) => {
