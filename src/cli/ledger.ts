@@ -14,6 +14,7 @@ import { findingText, minutesText, storesText, totalsText } from '../ledger/repo
 import { LEDGER_ANSWER_LINES_MAX } from '../limits.ts'
 import { isBalanced, type SubscriberAccount } from '../serve/feed/account.ts'
 import { formatTime, parseTime, type WallTime } from '../tick/time.ts'
+import { tokenHeaders } from './token.ts'
 
 const DEFAULT_URL = 'http://127.0.0.1:8080'
 const ANSWER_MS_MAX = 10_000
@@ -114,7 +115,7 @@ async function fetchReport(base: string, query: URLSearchParams): Promise<Daemon
   let body: string
   try {
     const url = new URL(`/v1/ledger?${query}`, base)
-    const response = await request(url, timeouts)
+    const response = await request(url, { ...timeouts, headers: tokenHeaders() })
     status = response.statusCode
     body = await response.body.text()
   } catch (cause) {

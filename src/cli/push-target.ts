@@ -13,6 +13,7 @@ import { connect } from 'node:net'
 import type { Writable } from 'node:stream'
 import { Agent, request } from 'undici'
 import { errorText, TickdError } from '../errors.ts'
+import { tokenHeaders } from './token.ts'
 
 export interface PushTotals {
   lines: number
@@ -169,7 +170,7 @@ class HttpTarget implements PushTarget {
       const { statusCode, body } = await request(this.#url, {
         dispatcher: this.#agent,
         method: 'POST',
-        headers: { 'content-type': 'application/x-ndjson' },
+        headers: { ...tokenHeaders(), 'content-type': 'application/x-ndjson' },
         body: rest,
       })
       const text = await body.text()

@@ -15,6 +15,7 @@ import { nodeAt, type Path, type SchemaNode, schemaRoot, valueAt } from './schem
 /** Names in the environment that are ours and no options. */
 export const RESERVED_ENV: Readonly<Record<string, string>> = Object.freeze({
   TICKD_SEED: 'Seed of randomised tests: repeats a run that failed.',
+  TICKD_TOKEN_FILE: 'File with the key that commands send to a running daemon: ledger, replay.',
   TICKD_KERNELS: 'auto, native or js: which inner loops run. auto = native where they are built.',
   TICKD_CAPTURES: 'Directory of recorded market data, for tests.',
   TICKD_HOSTILE_FRAMES: 'Frames of the decoders’ test of hostile input: more = a longer run.',
