@@ -16,6 +16,7 @@ import {
   type Welcome,
 } from './messages.ts'
 import type { Instrument } from './record.ts'
+import { platformSocket, type Socket, type SocketConstructor } from './socket.ts'
 import { newStats, type Stats } from './stats.ts'
 import { type Handlers, type Link, Subscription } from './subscription.ts'
 
@@ -24,13 +25,10 @@ export type FeedState = 'connecting' | 'open' | 'waiting' | 'closed'
 export interface FeedOptions {
   /** Sub-protocol; `fb` is the cheapest on both sides. */
   readonly protocol?: Protocol
-  /** Sent as the first message, where the daemon wants a key. */
+  /** A key or token, sent where the daemon asks for one. */
   readonly token?: string
   /** A constructor like the platform's `WebSocket`: on Node 20, that of `ws`. */
-  readonly WebSocket?: new (
-    url: string,
-    protocols?: string[],
-  ) => unknown
+  readonly WebSocket?: SocketConstructor
   readonly onState?: (state: FeedState, error: FeedError | undefined) => void
   /** Records that may wait for one reader, and behind one hole. */
   readonly queueRecordsMax?: number
@@ -38,18 +36,6 @@ export interface FeedOptions {
   readonly fillGaps?: boolean
   /** First and longest wait before a reconnect; `0` as the longest = never reconnect. */
   readonly backoffMs?: readonly [first: number, longest: number]
-}
-
-/** What is used of a WebSocket. `pause` and `resume` are there with the package `ws`. */
-interface Socket {
-  binaryType: string
-  onmessage: ((event: { data: unknown }) => void) | null
-  onclose: ((event: { code: number; reason: string }) => void) | null
-  onerror: (() => void) | null
-  send(text: string): void
-  close(code?: number): void
-  pause?(): void
-  resume?(): void
 }
 
 interface FillRange {
@@ -210,6 +196,7 @@ export class Feed {
       return
     }
     if (op === 'welcome') this.#onWelcome(message as unknown as Welcome)
+    else if (op === 'auth_required') this.#authenticate()
     else if (op === 'instruments') this.#learn(message.instruments as Instrument[])
     else if (op === 'heartbeat') {
       for (const [key, nextSeq] of Object.entries(message.streams as Record<string, number>)) {
@@ -219,10 +206,15 @@ export class Feed {
     else if (typeof stream === 'number') this.#byStream.get(stream)?.onMessage(message)
   }
 
+  #authenticate(): void {
+    const { token } = this.#options
+    if (token !== undefined) this.#send({ op: 'auth', token })
+    else this.#finish(new FeedError('auth_required', 'the daemon wants a key: give a token', 4001))
+  }
+
   #onWelcome(welcome: Welcome): void {
     this.welcome = welcome
     this.#attempts = 0
-    if (this.#options.token !== undefined) this.#send({ op: 'auth', token: this.#options.token })
     this.#setState('open', undefined)
     for (const subscription of this.#subscriptions) this.#subscribe(subscription)
   }
@@ -389,10 +381,4 @@ export class Feed {
     this.state = state
     this.#options.onState?.(state, error)
   }
-}
-
-function platformSocket(): new (url: string, protocols?: string[]) => unknown {
-  const { WebSocket } = globalThis as { WebSocket?: new (url: string) => unknown }
-  if (WebSocket !== undefined) return WebSocket
-  throw new FeedError('no_websocket', 'no WebSocket here: give that of `ws` as options.WebSocket')
 }

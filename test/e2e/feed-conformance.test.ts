@@ -1,15 +1,16 @@
 // The conformance suite of the feed against the daemon, and what we ship for subscribers: the Node
 // client, the client in a browser, the Python example. All against docs/protocol.md.
 
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
-import t from 'tap'
+import { readFileSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+import { READ_ALL } from '../../src/serve/access/grant.ts'
+import { changeKeyFile, generateKey, hashKey } from '../../src/serve/access/key-file.ts'
 import { CASES, ELSEWHERE } from '../feed/cases.ts'
 import { ERRORS_ELSEWHERE } from '../feed/refusals.ts'
-import { SUBSCRIBERS, type SubscriberRecord } from '../feed/subscribers.ts'
-import { Skip, Target } from '../feed/target.ts'
-import { DaemonProcess } from '../support/daemon.ts'
-import { FeedClient } from '../support/feed-client.ts'
+import { type ShippedSubscriber, SUBSCRIBERS, type SubscriberRecord } from '../feed/subscribers.ts'
+import { type FeedCase, Skip, Target } from '../feed/target.ts'
+import { DaemonProcess, makeStateDir } from '../support/daemon.ts'
 
 const PAGE = readFileSync(resolve(import.meta.dirname, '../../docs/protocol.md'), 'utf8')
 const RECORDS = 300
@@ -38,75 +39,110 @@ t.test('every section, MUST and error number of the page has a case', async (t) 
   }
 })
 
-t.test('against the daemon', async (t) => {
+interface Ground {
+  readonly daemon: DaemonProcess
+  readonly target: () => Target
+}
+
+/** A daemon with trades; `key`: it demands one, and this is it. */
+async function start(t: Test, key?: string): Promise<Ground> {
+  const stateDir = makeStateDir()
+  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
+  if (key !== undefined) allow(stateDir, key)
   const daemon = await DaemonProcess.start({
+    stateDir,
     config: {
+      access: { keys: key !== undefined },
       sources: [{ name: 'synthetic', type: 'synthetic', rate: 2000 }],
       postgres: { mode: 'off' },
       redis: { mode: 'off' },
     },
   })
   t.teardown(() => daemon.stop())
-  const url = daemon.address('feed')
+  return { daemon, target: () => new Target(daemon.address('feed'), key) }
+}
 
-  await t.test('the page is kept', async (t) => {
-    // Most of a case is waiting for what comes once a second: they wait together.
-    const outcomes = CASES.map(async ({ run }) => {
-      const target = new Target(url)
-      try {
-        await run(target)
-        return undefined
-      } catch (error) {
-        return error
-      } finally {
-        target.close()
-      }
-    })
-    for (const [index, { section, name }] of CASES.entries()) {
-      const error = await outcomes[index]
-      if (error instanceof Skip) t.fail(`${section}: ${name}: ${error.message}`)
-      else t.error(error, `${section}: ${name}`)
+function allow(stateDir: string, key: string): void {
+  const [, id = ''] = key.split('_')
+  const hash = hashKey(key).toString('hex')
+  const created = new Date().toISOString()
+  const fresh = { id, name: 'all', hash, created, expires: null, revoked: null, grant: READ_ALL }
+  changeKeyFile(join(stateDir, 'keys.json'), (keys) => [...keys, fresh])
+}
+
+/** Most of a case is waiting for what comes once a second: they wait together. */
+async function keepsPage(t: Test, cases: readonly FeedCase[], { target }: Ground): Promise<void> {
+  const outcomes = cases.map(async ({ run }) => {
+    const own = target()
+    try {
+      await run(own)
+      return undefined
+    } catch (error) {
+      return error
+    } finally {
+      own.close()
     }
   })
+  for (const [index, { section, name }] of cases.entries()) {
+    const error = await outcomes[index]
+    if (error instanceof Skip) t.fail(`${section}: ${name}: ${error.message}`)
+    else t.error(error, `${section}: ${name}`)
+  }
+}
 
-  await t.test('each subscriber has what the server sent, live and again', async (t) => {
-    const raw = await FeedClient.open(url, 'tickd.v1.json')
-    t.teardown(() => raw.close())
-    const ack = await raw.ask({ op: 'subscribe', channel: 'trades' })
-    const stream = ack.stream as number
-    await raw.until(() => raw.recordCount(stream) >= RECORDS, 'trades')
-    const from = `${ack.epoch}:${raw.frames[0]?.firstSeq}`
-    for (const { name, skip, read } of SUBSCRIBERS) {
-      await t.test(name, { skip }, async (t) => {
-        const target = new Target(url)
-        const isSame = (records: readonly SubscriberRecord[]) => {
-          const sent = new Map<number, unknown>()
-          for (const { firstSeq, records } of raw.frames) {
-            records.forEach((record, i) => {
-              sent.set(firstSeq + i, { ...record, seq: firstSeq + i })
-            })
-          }
-          t.same(
-            records,
-            records.map(({ seq }) => sent.get(seq)),
-            'the same records',
-          )
-          const first = records[0]?.seq ?? 0
-          t.ok(
-            records.every(({ seq }, i) => seq === first + i),
-            'dense',
-          )
-        }
-        const again = await read(target, 'trades', from, RECORDS)
-        t.equal(again.length, RECORDS)
-        t.equal(again[0]?.seq, raw.frames[0]?.firstSeq, 'from where it asked')
-        isSame(again)
-        const live = await read(target, 'trades', 'live', RECORDS)
-        const last = live.at(-1)?.seq as number
-        await raw.until(() => (raw.frames.at(-1)?.firstSeq ?? 0) > last, 'the same trades')
-        t.equal(live.length, RECORDS)
-        isSame(live)
+/** Each subscriber that we ship has what the server sent: from the first trade again, and live. */
+async function subscribersAgree(
+  t: Test,
+  subscribers: readonly ShippedSubscriber[],
+  { target }: Ground,
+): Promise<void> {
+  const reference = target()
+  t.teardown(() => reference.close())
+  const raw = await reference.open('tickd.v1.json')
+  const ack = await raw.ask({ op: 'subscribe', channel: 'trades' })
+  const stream = ack.stream as number
+  await raw.until(() => raw.recordCount(stream) >= RECORDS, 'trades')
+  const from = `${ack.epoch}:${raw.frames[0]?.firstSeq}`
+  const isSame = (t: Test, records: readonly SubscriberRecord[]) => {
+    t.equal(records.length, RECORDS)
+    const sent = new Map<number, unknown>()
+    for (const { firstSeq, records } of raw.frames) {
+      records.forEach((record, i) => {
+        sent.set(firstSeq + i, { ...record, seq: firstSeq + i })
       })
     }
-  })
+    const expected = records.map(({ seq }) => sent.get(seq))
+    t.same(records, expected, 'the same records')
+    const first = records[0]?.seq ?? 0
+    const isDense = records.every(({ seq }, i) => seq === first + i)
+    t.ok(isDense, 'dense')
+  }
+  for (const { name, skip, read } of subscribers) {
+    await t.test(name, { skip }, async (t) => {
+      const again = await read(target(), 'trades', from, RECORDS)
+      t.equal(again[0]?.seq, raw.frames[0]?.firstSeq, 'from where it asked')
+      isSame(t, again)
+      const live = await read(target(), 'trades', 'live', RECORDS)
+      const last = live.at(-1)?.seq as number
+      await raw.until(() => (raw.frames.at(-1)?.firstSeq ?? 0) > last, 'the same trades')
+      isSame(t, live)
+    })
+  }
+}
+
+t.test('a daemon that demands nothing keeps the page, and our subscribers agree', async (t) => {
+  const ground = await start(t)
+  const cases = CASES.filter(({ needsKey }) => needsKey !== true)
+  await keepsPage(t, cases, ground)
+  await subscribersAgree(t, SUBSCRIBERS, ground)
+})
+
+t.test('a daemon that demands a key, likewise', async (t) => {
+  const ground = await start(t, generateKey().key)
+  const cases = CASES.filter(
+    ({ needsKey, section }) => needsKey === true || section === 'Connecting',
+  )
+  await keepsPage(t, cases, ground)
+  const one = SUBSCRIBERS.filter(({ name }) => !/msgpack|json/.test(name))
+  await subscribersAgree(t, one, ground)
 })

@@ -5,7 +5,7 @@
 // cannot show it.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
-import type { Message } from '../support/feed-client.ts'
+import { AUTHENTICATION } from './authentication.ts'
 import { GOING_BACK } from './going-back.ts'
 import { REFUSALS } from './refusals.ts'
 import { closeOf, control, type FeedCase, firstFrames, upgradeStatus } from './target.ts'
@@ -37,10 +37,10 @@ const CONNECTING: FeedCase[] = [
     name: 'the server speaks first, and says its limits',
     run: async (target) => {
       const client = await target.open('tickd.v1.fb')
-      await client.op('welcome')
-      const [welcome] = client.controls
-      equal(welcome?.op, 'welcome')
-      const { session, epoch, server_time: time, limits, versions } = welcome as Message
+      const welcome = await client.op('welcome')
+      const [first] = client.controls
+      ok(first === welcome || first?.op === 'auth_required', 'nothing comes before it')
+      const { session, epoch, server_time: time, limits, versions } = welcome
       equal(typeof session, 'string')
       ok(Number.isSafeInteger(epoch) && (epoch as number) > 0)
       match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/)
@@ -220,6 +220,7 @@ const TOLD: FeedCase[] = [
 
 export const CASES: readonly FeedCase[] = [
   ...CONNECTING,
+  ...AUTHENTICATION,
   ...REQUESTS,
   ...STREAMS,
   ...TOLD,

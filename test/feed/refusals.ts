@@ -91,8 +91,5 @@ export const ERRORS_ELSEWHERE: Readonly<Record<number, string>> = {
   3002: 'test/integration/feed-hostile.test.ts',
   3003: 'depends on what others do: test/integration',
   3004: 'needs a key with limits: test/integration',
-  4001: 'needs a daemon with keys: test/integration',
-  4002: 'needs a daemon with keys: test/integration',
-  4003: 'needs a daemon with keys: test/integration',
-  4004: 'needs a daemon with keys: test/integration',
+  4003: 'needs a key with few rights: test/integration/access.test.ts',
 }

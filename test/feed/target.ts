@@ -15,6 +15,8 @@ export interface FeedCase {
   readonly must?: readonly string[]
   /** Numbers of the closed list that it provokes. */
   readonly errors?: readonly number[]
+  /** Only where the daemon demands a key, and one is given. */
+  readonly needsKey?: boolean
   readonly run: (target: Target) => Promise<void>
 }
 
@@ -28,10 +30,18 @@ export class Target {
     this.token = token
   }
 
+  /** Connects, with the key where there is one. */
   async open(...protocols: string[]): Promise<FeedClient> {
+    const client = await this.knock(...protocols)
+    const { op } = await client.control(({ op }) => op === 'welcome' || op === 'auth_required')
+    if (op === 'auth_required') client.send({ op: 'auth', token: this.token })
+    return client
+  }
+
+  /** Connects, and says nothing. */
+  async knock(...protocols: string[]): Promise<FeedClient> {
     const client = await FeedClient.open(this.url, ...protocols)
     this.#clients.push(client)
-    if (this.token !== undefined) client.send({ op: 'auth', token: this.token })
     return client
   }
 
@@ -62,11 +72,15 @@ export async function closeOf(client: FeedClient): Promise<{ code: number; reaso
 }
 
 /** The HTTP status of an upgrade that offers these sub-protocols. */
-export function upgradeStatus({ url }: Target, protocols: readonly string[]): Promise<number> {
+export function upgradeStatus(
+  { url, token }: Target,
+  protocols: readonly string[],
+): Promise<number> {
   const send = url.startsWith('wss') ? requestTls : request
   return new Promise((resolve, reject) => {
     const sent = send(url.replace(/^ws/, 'http'), {
       headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         connection: 'Upgrade',
         upgrade: 'websocket',
         'sec-websocket-version': '13',

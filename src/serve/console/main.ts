@@ -159,7 +159,9 @@ async function poll(): Promise<void> {
       get('/readyz'),
       get('/v1/ledger'),
     ])
-    if (metrics.ok) tiles.show(new Metrics(await metrics.text()), performance.now())
+    if (metrics.ok) {
+      tiles.show(new Metrics(await metrics.text()), feed.stats.latencyMs, performance.now())
+    }
     showReadiness((await readiness.json()) as Readiness)
     if (ledger.ok) showLedger((await ledger.json()) as Ledger)
     if (feed.state === 'open') pingMs = await feed.ping()

@@ -1,14 +1,14 @@
 // The figures at the top: what a metric is now, or how fast it grows, with its last minute.
 
 import type { Metrics } from './metrics.ts'
-import { byId, element, short } from './page.ts'
+import { byId, element, millis, short } from './page.ts'
 
 const POINTS = 60
 
 interface Figure {
   readonly id: string
   readonly label: string
-  readonly read: (metrics: Metrics) => number | undefined
+  readonly read: (metrics: Metrics, latencyMs: number) => number | undefined
   /** Shown as a growth a second. */
   readonly isRate?: boolean
   readonly format?: (value: number) => string
@@ -36,6 +36,12 @@ const FIGURES: readonly Figure[] = [
     label: 'delivered / s',
     read: (m) => m.sum('tickd_serve_records_delivered_total'),
     isRate: true,
+  },
+  {
+    id: 'latency',
+    label: 'receipt to page',
+    read: (_, latencyMs) => (Number.isFinite(latencyMs) ? latencyMs : undefined),
+    format: millis,
   },
   { id: 'subscribers', label: 'subscribers', read: (m) => m.sum('tickd_serve_subscribers') },
   { id: 'ring', label: 'fullest ring', read: (m) => m.ringFill(), format: percent },
@@ -80,9 +86,9 @@ class Tile {
     this.box.append(svg)
   }
 
-  show(metrics: Metrics, nowMs: number): void {
+  show(metrics: Metrics, latencyMs: number, nowMs: number): void {
     const { read, isRate, format = short, isTrouble } = this.#figure
-    const value = read(metrics)
+    const value = read(metrics, latencyMs)
     if (value === undefined) return
     if (isRate === true) this.#showRate(value, nowMs)
     else this.#value.textContent = format(value)
@@ -111,7 +117,8 @@ export class Tiles {
     byId('tiles').append(...this.#tiles.map(({ box }) => box))
   }
 
-  show(metrics: Metrics, nowMs: number): void {
-    for (const tile of this.#tiles) tile.show(metrics, nowMs)
+  /** `latencyMs`: of this page's own feed. */
+  show(metrics: Metrics, latencyMs: number, nowMs: number): void {
+    for (const tile of this.#tiles) tile.show(metrics, latencyMs, nowMs)
   }
 }
