@@ -7,9 +7,10 @@ const words = new Int32Array(memory)
 /** Kept, so that no compiler leaves the work out. */
 const sums = new Float64Array(memory, 8, 1)
 
+/** Some milliseconds: a sampler that is starved by other work still finds the thread in here. */
 function workInLoop(): void {
   let sum = 0
-  for (let i = 0; i < 1e5; i++) sum += Math.sqrt(i)
+  for (let i = 0; i < 3e6; i++) sum += Math.sqrt(i)
   sums[0] = sum + allocateMuch()
 }
 
