@@ -2,8 +2,8 @@
 //
 //   sharing      where the port is given it sets SO_REUSEPORT, so that a second daemon would bind
 //                in silence: the daemon binds each address for a moment before it starts. Its
-//                EXCLUSIVE is not for us: the port of a server that ended is then refused for a minute, while
-//                its last connections linger, and a thread made anew could not serve
+//                EXCLUSIVE is not for us: the port of a server that ended is then refused for a
+//                minute, while its last connections linger, and a thread made anew could not serve
 //   lifetimes    `req` lives for the handler only, `res` until abort or end, `ws` until close:
 //                everything is copied out of `req`, and flags guard the other two
 //   loss         `publish` does not count what it drops: it is not used, each socket is sent to
