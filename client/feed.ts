@@ -1,4 +1,4 @@
-// A connection to the feed that stays: it reconnects, subscribes again, and asks for what it missed.
+// A connection to the feed that stays: it reconnects, subscribes again, asks for what it missed.
 //
 //   idle ─→ connecting ─→ open ─→ waiting (back-off) ─→ connecting … ─→ closed
 //

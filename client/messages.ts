@@ -67,8 +67,8 @@ export interface Gap {
   /**
    * The server's cause: `slow`, `conflated`, `overrun`, `upstream` (before `from` the venue's own
    * numbers have a hole), `restart` (received, and taken back by a crash: their numbers are void).
-   * Or the client's own: `undeclared` a hole that the server did not speak of, `reconnect` lost with
-   * the connection, `client` this program read too slowly.
+   * Or the client's own: `undeclared` a hole that the server did not speak of, `reconnect` lost
+   * with the connection, `client` this program read too slowly.
    */
   readonly cause: string
   /** The server's whole message, where there was one. */
