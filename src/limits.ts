@@ -120,10 +120,14 @@ export const FEED_MESSAGES_BURST = 512
 export const FEED_MESSAGES_PER_SECOND = 50
 /** Refused messages in a row, after which the subscriber is closed. */
 export const FEED_STRIKES_MAX = 100
-/** Replays that read the journal at once (a quarter of a MiB each), and those that wait for them. */
+/**
+ * Replays that read the journal at once (a quarter of a MiB each), and those that wait for them.
+ */
 export const FEED_REPLAYS_MAX = 16
 export const FEED_REPLAYS_WAITING_MAX = 4096
-/** Records that a replay reads in one turn of the feed, and those counted again after an overrun. */
+/**
+ * Records that a replay reads in one turn of the feed, and those counted again after an overrun.
+ */
 export const FEED_REPLAY_TICKS = 1024
 export const FEED_RECOUNT_TICKS = 65_536
 /** Records between two places to replay from: read over in well under a tenth of a second. */
@@ -219,7 +223,9 @@ export const PROFILE_TRACE_EVENTS_MAX = 500_000
 /** A thread answers its inspector between two JavaScript instructions: within its longest fsync. */
 export const INSPECTOR_ANSWER_MS_MAX = 15_000
 
-/** Deaths of one thread within this time, after which the daemon gives up: a poison frame is two. */
+/**
+ * Deaths of one thread within this time, after which the daemon gives up: a poison frame is two.
+ */
 export const THREAD_DEATHS_MAX = 10
 export const THREAD_DEATHS_MS = 300_000
 /** A thread that was told to end and has not, after so long, is in a system call or native code. */

@@ -1,6 +1,7 @@
 // tickd run: the daemon. Sets up what it needs in order, runs until a signal, stops in order.
 //
-// A second signal, while it stops, ends it at once as kill -9 does: what was acknowledged is durable.
+// A second signal, while it stops, ends it at once as kill -9 does: what was acknowledged is
+// durable.
 
 import { writeSync } from 'node:fs'
 import { Command } from 'commander'

@@ -312,7 +312,7 @@ const supervise = z
     rss_bytes_max: int(0, 2 ** 46)
       .default(0)
       .describe(
-        'Memory of the daemon, resident. Beyond it the thread that holds most is made anew; 0 = off.',
+        'Resident memory of the daemon. Beyond it the thread with most is made anew; 0 = off.',
       ),
   })
   .prefault({})

@@ -2,7 +2,8 @@
 //
 // Only damage within a segment that says itself which it is: blocks whose checksum is wrong, or
 // that end before they should. A segment that is missing, or whose header is unusable, may be on a
-// disk that is not mounted: whether it is gone is a person's to say, and nothing is told of it here.
+// disk that is not mounted: whether it is gone is a person's to say, and nothing is told of it
+// here.
 
 import { TickdError } from '../errors.ts'
 import { type Disk, realDisk } from './disk.ts'
@@ -31,7 +32,9 @@ export interface DamageQuery {
 
 /** Where to go on behind damage. */
 export interface WayOn {
-  /** What is passed over; undefined when the block of `seq` is good, and something before it not. */
+  /**
+   * What is passed over; undefined when the block of `seq` is good, and something before it not.
+   */
   readonly damage: Damage | undefined
   readonly seq: number
   /** The segment and the offset of the block that holds `seq`; undefined: in a later segment. */

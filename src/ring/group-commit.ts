@@ -2,11 +2,11 @@
 // counters and its frames off the frame ring all happen, or none of them does, whenever the thread
 // is cut down.
 //
-// Written ahead: where the tick ring will stand, where the frame ring may go on, and the counters as
-// they will be. The step itself is the publication on the tick ring, which is one store (of a group
-// without records: the mark below). Whoever comes after a thread that ended compares: if the tick
-// ring stands where it was to stand, the rest is done once more, which changes nothing if it had
-// been done; otherwise the whole group is done again.
+// Written ahead: where the tick ring will stand, where the frame ring may go on, and the counters
+// as they will be. The step itself is the publication on the tick ring, which is one store (of a
+// group without records: the mark below). Whoever comes after a thread that ended compares: if the
+// tick ring stands where it was to stand, the rest is done once more, which changes nothing if it
+// had been done; otherwise the whole group is done again.
 //
 // Not for several groups at once: one writer, and one group that is under way.
 //

@@ -13,7 +13,9 @@ import type { AgentPlan, ThreadPlan } from './plan.ts'
 export const WATCH_MS = 1000
 /** Of the time between two looks, what counts at most. */
 const LOOK_MS_MAX = 2 * WATCH_MS
-/** To load the program, and to start an agent: seconds, on a busy machine; journals are looked at. */
+/**
+ * To load the program, and to start an agent: seconds, on a busy machine; journals are looked at.
+ */
 const BOOT_MS_MAX = 60_000
 /** Its duty cycle may wait for the disk. */
 const DISK_STAGES: readonly StageName[] = ['journal']

@@ -86,7 +86,9 @@ export class WorkerThread {
     })
   }
 
-  /** Ends it wherever it is; `onEnd` follows, unless it is in a system call that does not return. */
+  /**
+   * Ends it wherever it is; `onEnd` follows, unless it is in a system call that does not return.
+   */
   end(why: string): void {
     if (this.#worker === undefined || this.#told !== undefined) return
     this.#told = { why, atMs: performance.now() }
@@ -95,7 +97,9 @@ export class WorkerThread {
     else void this.#endLoop(this.#worker, addon)
   }
 
-  /** Its foreign sockets first; see native/event_loop.h. An idle thread hears of it when it turns. */
+  /**
+   * Its foreign sockets first; see native/event_loop.h. An idle thread hears of it when it turns.
+   */
   async #endLoop(worker: Worker, addon: Addon): Promise<void> {
     const { line } = this.plan
     addon.endLoop(line)

@@ -3,8 +3,8 @@
 // The journal is read and filtered as the router would have done, so that the records have the
 // sequences that they had. It ends where the stream's live frames take over without a break. Those
 // run ahead of what is durable: once the journal has been read nearly to its end, live frames are
-// held (`hold`) until what was read meets them. A subscriber that cannot keep up holds none: its queue
-// is filled from the journal, at its own pace, for as long as it takes.
+// held (`hold`) until what was read meets them. A subscriber that cannot keep up holds none: its
+// queue is filled from the journal, at its own pace, for as long as it takes.
 //
 //   reading   from the journal, as far as the feed itself is
 //   closing   as before, up to the first frame that is held
@@ -106,7 +106,9 @@ export class Replay {
     return this.subscription.subscriber.bufferedBytes() <= this.#roomBytes
   }
 
-  /** Reads and sends a little. Returns the records read; 0 = it waits for its client or the disk. */
+  /**
+   * Reads and sends a little. Returns the records read; 0 = it waits for its client or the disk.
+   */
   work(): number {
     if (!this.hasRoom) return 0
     try {
