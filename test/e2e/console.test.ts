@@ -1,6 +1,11 @@
 // The console in a real browser, on the real daemon: it loads without a complaint, shows what the
-// daemon does, and is usable on a phone.
+// daemon does, and is usable on a phone. And the example of a page of one's own.
 
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { resolve } from 'node:path'
 import t from 'tap'
 import { launchChromium, withoutChromium } from '../support/chromium.ts'
 import { DaemonProcess } from '../support/daemon.ts'
@@ -86,4 +91,33 @@ t.test('the console', { skip: withoutChromium }, async (t) => {
     await page.locator('#notice').waitFor()
     t.match(await page.locator('#notice').textContent(), /the connection ended/)
   })
+})
+
+t.test('examples/chart.html draws from another origin', { skip: withoutChromium }, async (t) => {
+  const text = readFileSync(resolve(import.meta.dirname, '../../examples/chart.html'))
+  const server = createServer((_, response) => {
+    response.setHeader('content-type', 'text/html').end(text)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const daemon = await DaemonProcess.start({
+    config: {
+      access: { origins: [origin] },
+      sources: [{ name: 'synthetic', type: 'synthetic', rate: 1000 }],
+      postgres: { mode: 'off' },
+      redis: { mode: 'off' },
+    },
+  })
+  t.teardown(() => daemon.stop())
+  const chromium = await launchChromium()
+  t.teardown(() => chromium.close())
+  const page = await chromium.newPage()
+  page.setDefaultTimeout(20_000)
+  const { host } = new URL(daemon.address('http'))
+  await page.goto(`${origin}/?daemon=${host}&symbol=BTC-USD`)
+  await page.locator('#title', { hasText: /^BTC-USD \d/ }).waitFor()
+  await page.locator('#state', { hasText: /^open, \d{2,} records/ }).waitFor()
+  t.match(await page.locator('#state').textContent(), /, 0 missed$/)
 })
