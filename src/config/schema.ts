@@ -305,7 +305,7 @@ const supervise = z
       .describe('A thread that stands still for so long is ended, and made anew.'),
     disk_hang_ms: int(500, 3_600_000)
       .default(60_000)
-      .describe('As hang_ms, of agents that wait for the disk: journal, and any that starts.'),
+      .describe('As hang_ms, of agents that wait for the disk; a start has a minute at least.'),
     heap_bytes: int(64 * MIB, 64 * 1024 * MIB)
       .default(1024 * MIB)
       .describe('JavaScript heap of a thread; one that needs more is ended, and made anew.'),

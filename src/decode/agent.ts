@@ -52,6 +52,8 @@ export interface DecodeAgentOptions {
   readonly commit?: GroupCommit | undefined
   /** Frames that were set aside; a copy of one is set aside at once. */
   readonly poison?: PoisonList | undefined
+  /** A frame was set aside. */
+  readonly onPoison?: ((source: number, frameBytes: number) => void) | undefined
   /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
   readonly decoders: (source: number, format: number) => Decoder | undefined
   readonly validator: TickValidator
@@ -250,6 +252,7 @@ export class DecodeAgent implements Agent {
         'frame crashed decode twice: set aside',
       )
       poison?.add(bytes, start, end)
+      this.#options.onPoison?.(source, end - start)
       this.#tally.reject(REJECT.decoderCrash, bytes, start, end)
     } else if (poison !== undefined && !poison.isEmpty && poison.has(bytes, start, end)) {
       this.#tally.reject(REJECT.decoderCrash, bytes, start, end)

@@ -53,6 +53,15 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
       ]),
     ),
     poison: new PoisonList(memory.poison),
+    onPoison: (source, frameBytes) => {
+      const name = config.sources[source]?.name
+      factory.options.raise({
+        kind: 'poison_frame',
+        severity: 'warning',
+        summary: `a frame of source ${name} crashed decode twice and is a dead letter`,
+        evidence: { shard, source: name, frameBytes },
+      })
+    },
     commit: new GroupCommit(memory.groups, counterNames('decode').length),
     decoders,
     batches: new PushedBatches({

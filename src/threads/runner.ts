@@ -57,6 +57,8 @@ export interface RunnerOptions {
   readonly blocking: boolean
   /** The thread's own line: it beats with each turn of the loop. */
   readonly pulse?: Lifecycle | undefined
+  /** An agent failed, and will be made anew. */
+  readonly onFailure?: ((roleName: string, error: unknown) => void) | undefined
   /** A failed first start: the supervisor reports it and stops the daemon. */
   readonly onStartFailure: (roleName: string, error: unknown) => void
 }
@@ -244,6 +246,7 @@ export class Runner {
       { role: seat.roleName, restarts, error: errorText(error), stack },
       'agent failed; starting it again',
     )
+    this.#options.onFailure?.(seat.roleName, error)
     this.#close(seat, seat.failures >= FAILURES_MAX ? STATE.failed : STATE.starting)
   }
 

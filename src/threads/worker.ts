@@ -63,6 +63,12 @@ const runner = new Runner({
   bell,
   blocking,
   pulse: Lifecycle.ofThread(memory.lifecycle, thread),
+  onFailure: (roleName, error) => {
+    const summary = `agent ${roleName} failed and was made anew`
+    const evidence = { role: roleName, error: errorText(error) }
+    const kind = 'agent_restarted'
+    tell({ type: 'incident', report: { kind, severity: 'warning', summary, evidence } })
+  },
   onStartFailure: (roleName, error) => {
     const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
     const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined
