@@ -7,28 +7,29 @@ const words = new Int32Array(memory)
 /** Kept, so that no compiler leaves the work out. */
 const sums = new Float64Array(memory, 8, 1)
 
-/** A sort of two calls it once, from within V8: it cannot be inlined, and then be missed. */
+/** A sort of two calls a function once, from within V8: it is not inlined, and cannot be missed. */
 const pair = [0, 0]
 
 /** Some milliseconds: a sampler that is starved by other work still finds the thread in here. */
 function round(): void {
   for (let i = 0; i < 200; i++) pair.sort(workInLoop)
+  pair.sort(allocateMuch)
 }
 
 function workInLoop(): number {
   let sum = 0
   for (let i = 0; i < 1e4; i++) sum += Math.sqrt(i)
-  sums[0] = sum + allocateMuch()
+  sums[0] = sum
   return 0
 }
 
 function allocateMuch(): number {
   const made: object[] = []
-  for (let i = 0; i < 20; i++) made.push({ i, text: `${i}` })
+  for (let i = 0; i < 4000; i++) made.push({ i, text: `${i}` })
   return made.length
 }
 
-// Compiled for good: V8's profiler does not know code that was compiled for a loop under way, before
+// Compiled for good: V8's profiler does not know code that was compiled for a loop under way before
 // the profile began, and counts it to the caller.
 for (let i = 0; i < 100; i++) round()
 // Ready.
