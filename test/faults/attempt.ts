@@ -4,16 +4,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorText } from '../../src/errors.ts'
+import type { PlantedBug } from '../../src/threads/planted-bugs.ts'
 import { makeStateDir } from '../support/daemon.ts'
 import { FaultRun, type RunSummary } from './fault-run.ts'
 
 export interface AttemptOptions {
   readonly rounds: number
   readonly seed: number
-  readonly planted?: string | undefined
-  /** Names of the faults to draw from; all if not given. */
-  readonly faults?: readonly string[] | undefined
-  /** No round begins after this time. */
+  readonly planted?: PlantedBug | undefined
+  /** No round begins so long after the first. */
   readonly budgetMs?: number
   readonly progress: (text: string) => void
 }
@@ -28,10 +27,10 @@ export interface Attempt {
 }
 
 export async function attempt(options: AttemptOptions): Promise<Attempt> {
-  const { rounds, seed, planted, faults, progress, budgetMs = Number.POSITIVE_INFINITY } = options
+  const { rounds, seed, planted, progress, budgetMs = Number.POSITIVE_INFINITY } = options
   const directory = makeStateDir()
+  const run = await FaultRun.open({ directory, seed, planted, progress })
   const endMs = performance.now() + budgetMs
-  const run = await FaultRun.open({ directory, seed, planted, faults, progress })
   const killAll = () => run.killAll()
   process.once('exit', killAll)
   let round = 0

@@ -9,6 +9,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Random } from '../../src/source/random.ts'
+import type { PlantedBug } from '../../src/threads/planted-bugs.ts'
 import {
   auditIncidents,
   auditLedger,
@@ -20,6 +21,7 @@ import {
   untilStored,
   type Verified,
 } from './audit.ts'
+import { HUNTS } from './hunts.ts'
 import { drawArmed, FAULTS, type Fault, type Scene, Turns } from './inflict.ts'
 import type { Load } from './load.ts'
 import { makeLoads } from './load-set.ts'
@@ -39,9 +41,7 @@ const VIOLATIONS_MAX = 20
 export interface RunOptions {
   readonly directory: string
   readonly seed: number
-  readonly planted?: string | undefined
-  /** Names of the faults to draw from; all if not given. */
-  readonly faults?: readonly string[] | undefined
+  readonly planted?: PlantedBug | undefined
   readonly progress: (text: string) => void
 }
 
@@ -96,14 +96,15 @@ export class FaultRun {
   }
 
   static async open(options: RunOptions): Promise<FaultRun> {
+    const { planted } = options
     const random = new Random(options.seed)
     const violations: string[] = []
     mkdirSync(options.directory, { recursive: true })
     const site = await Site.open({
       directory: options.directory,
       random,
-      planted: options.planted,
-      arm: () => (options.faults === undefined ? drawArmed(random) : []),
+      planted,
+      arm: () => (planted === undefined ? drawArmed(random) : HUNTS[planted].armed),
       onViolation: (text) => note(violations, text),
     })
     try {
@@ -195,10 +196,11 @@ export class FaultRun {
   }
 
   #draw(): Fault[] {
-    const { faults } = this.#options
+    const { planted } = this.#options
+    const hunted = planted === undefined ? undefined : HUNTS[planted].faults
     const { isMounted } = this.#site.disk
     const all = FAULTS.filter(({ name }) => {
-      return (faults?.includes(name) ?? true) && (isMounted || name !== 'disk-full')
+      return (hunted?.includes(name) ?? true) && (isMounted || name !== 'disk-full')
     })
     const total = all.reduce((sum, { weight }) => sum + weight, 0)
     return Array.from({ length: 1 + this.#random.below(FAULTS_MAX) }, () => {
