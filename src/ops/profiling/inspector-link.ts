@@ -5,8 +5,9 @@
 // endless loop: the thread need not take part, has no hook in its loop, and cannot refuse. While no
 // link is open no thread has an inspector session, so nothing is paid.
 //
-// The inspector does not tell of a thread that ends while it is being attached: the thread itself is
-// watched too. Threads that were made before this module was loaded cannot be, and are not found.
+// The inspector does not tell of a thread that ends while it is being attached: the thread itself
+// is watched too. Threads that were made before this module was loaded cannot be, and are not
+// found.
 //
 // Not for several threads: a link is one profile's, opened for it and closed after it.
 
