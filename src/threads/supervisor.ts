@@ -86,11 +86,12 @@ export class Supervisor {
   /** Resolves when every agent runs. Throws the first start failure; the caller then stops. */
   async start(): Promise<void> {
     for (const thread of this.#threads) this.#spawn(thread)
+    // From the first: an agent that hangs must not keep those from starting that share its thread.
+    this.#watch = setInterval(() => this.#watchTurn(), WATCH_MS)
     for (const { stage } of [...PIPELINE].reverse()) {
       await this.#toState(stage, COMMAND.run, STATE.running, START_TIMEOUT_MS)
       if (this.#fatal !== undefined) throw this.#fatal
     }
-    this.#watch = setInterval(() => this.#watchTurn(), WATCH_MS)
     this.#healthyMs = performance.now()
     this.#armCuts()
   }

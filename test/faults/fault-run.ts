@@ -25,6 +25,7 @@ import { HUNTS } from './hunts.ts'
 import { drawArmed, FAULTS, type Fault, type Scene, Turns } from './inflict.ts'
 import type { Load } from './load.ts'
 import { makeLoads } from './load-set.ts'
+import { randomOf } from './random-of.ts'
 import { Site } from './site.ts'
 import { Watcher } from './watcher.ts'
 
@@ -62,7 +63,6 @@ export interface RunSummary {
 
 export class FaultRun {
   readonly #options: RunOptions
-  readonly #random: Random
   readonly #site: Site
   readonly #scene: Scene
   readonly #loads: readonly Load[]
@@ -73,14 +73,13 @@ export class FaultRun {
   readonly #tasks: Promise<void>[]
   #rounds = 0
 
-  private constructor(options: RunOptions, random: Random, site: Site, violations: string[]) {
+  private constructor(options: RunOptions, site: Site, violations: string[]) {
     this.#options = options
-    this.#random = random
     this.#site = site
     this.#violations = violations
     const onViolation = (text: string) => note(violations, text)
     const { feed } = site.proxies
-    this.#loads = makeLoads(site, random, onViolation)
+    this.#loads = makeLoads(site, options.seed, onViolation)
     const watch = (name: string, port: number, protocol: 'tickd.v1.fb' | 'tickd.v1.json') =>
       new Watcher({ name, port, protocol, onViolation })
     // Past the proxy, so that nobody but it reads for it.
@@ -91,20 +90,19 @@ export class FaultRun {
       slowWatcher,
     ]
     const turns = new Turns()
-    this.#scene = { site, random, slowWatcher, turns, hasCopy: false, isRestored: false }
+    this.#scene = { site, slowWatcher, turns, hasCopy: false, isRestored: false }
     this.#tasks = [...this.#loads, ...this.#watchers].map((one) => one.run())
   }
 
   static async open(options: RunOptions): Promise<FaultRun> {
     const { planted } = options
-    const random = new Random(options.seed)
     const violations: string[] = []
     mkdirSync(options.directory, { recursive: true })
     const site = await Site.open({
       directory: options.directory,
-      random,
+      seed: options.seed,
       planted,
-      arm: () => (planted === undefined ? drawArmed(random) : HUNTS[planted].armed),
+      arm: (random) => (planted === undefined ? drawArmed(random) : HUNTS[planted].armed),
       onViolation: (text) => note(violations, text),
     })
     try {
@@ -114,7 +112,7 @@ export class FaultRun {
       throw thrown
     }
     if (!site.disk.isMounted) options.progress('mounting is not permitted: without disk-full')
-    return new FaultRun(options, random, site, violations)
+    return new FaultRun(options, site, violations)
   }
 
   /** Throws when anything is not as it should be. */
@@ -126,11 +124,13 @@ export class FaultRun {
       load.resume()
     }
     await delay(MARGIN_MS)
-    const drawn = this.#draw()
+    const random = randomOf(this.#options.seed, 'round', this.#rounds)
+    const drawn = this.#draw(random)
     await Promise.all(
       drawn.map(async ({ inflict }) => {
-        await delay(this.#random.below(ONSET_MS))
-        await inflict(this.#scene)
+        const own = new Random(random.next())
+        await delay(own.below(ONSET_MS))
+        await inflict(this.#scene, own)
       }),
     )
     await delay(MARGIN_MS)
@@ -195,7 +195,7 @@ export class FaultRun {
     if (remove) rmSync(this.#options.directory, { recursive: true, force: true, maxRetries: 10 })
   }
 
-  #draw(): Fault[] {
+  #draw(random: Random): Fault[] {
     const { planted } = this.#options
     const hunted = planted === undefined ? undefined : HUNTS[planted].faults
     const { isMounted } = this.#site.disk
@@ -203,8 +203,8 @@ export class FaultRun {
       return (hunted?.includes(name) ?? true) && (isMounted || name !== 'disk-full')
     })
     const total = all.reduce((sum, { weight }) => sum + weight, 0)
-    return Array.from({ length: 1 + this.#random.below(FAULTS_MAX) }, () => {
-      let at = this.#random.below(total)
+    return Array.from({ length: 1 + random.below(FAULTS_MAX) }, () => {
+      let at = random.below(total)
       return all.find(({ weight }) => {
         at -= weight
         return at < 0

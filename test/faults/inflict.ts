@@ -8,7 +8,6 @@ import type { Watcher } from './watcher.ts'
 /** Who is at hand to be hurt. */
 export interface Scene {
   readonly site: Site
-  readonly random: Random
   readonly slowWatcher: Watcher
   /** One fault at a time of PostgreSQL, and of the other things that are one. */
   readonly turns: Turns
@@ -35,7 +34,8 @@ export interface Fault {
   readonly name: string
   /** How often it is drawn, compared with the others. */
   readonly weight: number
-  readonly inflict: (scene: Scene) => Promise<void>
+  /** `random` is its own: what else goes on at the time draws nothing from it. */
+  readonly inflict: (scene: Scene, random: Random) => Promise<void>
 }
 
 const STOPPED_MS_MAX = 1000
@@ -51,13 +51,13 @@ export const FAULTS: readonly Fault[] = [
   { name: 'postgres-crash', weight: 2, inflict: postgresCrash },
   { name: 'postgres-stop', weight: 2, inflict: postgresStop },
   { name: 'postgres-restore', weight: 2, inflict: postgresRestore },
-  { name: 'postgres-cut', weight: 3, inflict: (scene) => cut(scene, 'postgres') },
+  { name: 'postgres-cut', weight: 3, inflict: (scene, random) => cut(scene, random, 'postgres') },
   { name: 'redis-kill', weight: 2, inflict: redisKill },
   { name: 'redis-stop', weight: 1, inflict: redisStop },
-  { name: 'redis-cut', weight: 1, inflict: (scene) => cut(scene, 'redis') },
-  { name: 'tcp-cut', weight: 3, inflict: (scene) => cut(scene, 'tcp') },
-  { name: 'http-cut', weight: 3, inflict: (scene) => cut(scene, 'http') },
-  { name: 'feed-cut', weight: 2, inflict: (scene) => cut(scene, 'feed') },
+  { name: 'redis-cut', weight: 1, inflict: (scene, random) => cut(scene, random, 'redis') },
+  { name: 'tcp-cut', weight: 3, inflict: (scene, random) => cut(scene, random, 'tcp') },
+  { name: 'http-cut', weight: 3, inflict: (scene, random) => cut(scene, random, 'http') },
+  { name: 'feed-cut', weight: 2, inflict: (scene, random) => cut(scene, random, 'feed') },
   { name: 'slow-reader', weight: 3, inflict: slowReader },
   { name: 'disk-full', weight: 2, inflict: diskFull },
 ]
@@ -83,7 +83,7 @@ export function drawArmed(random: Random): ArmedFault[] {
   }
 }
 
-async function daemonKill({ site, random }: Scene): Promise<void> {
+async function daemonKill({ site }: Scene, random: Random): Promise<void> {
   await site.withDaemon(async () => {
     await site.kill()
     // Some are killed again while they start.
@@ -103,7 +103,7 @@ async function daemonTerm({ site }: Scene): Promise<void> {
   })
 }
 
-async function daemonStop({ site, random }: Scene): Promise<void> {
+async function daemonStop({ site }: Scene, random: Random): Promise<void> {
   await site.withDaemon(async () => {
     const { pid } = site.daemon
     process.kill(pid, 'SIGSTOP')
@@ -120,14 +120,14 @@ async function postgresKill({ site, turns }: Scene): Promise<void> {
   })
 }
 
-async function postgresCrash({ site, turns, random }: Scene): Promise<void> {
+async function postgresCrash({ site, turns }: Scene, random: Random): Promise<void> {
   await turns.take('postgres', async () => {
     site.database.killBackend(random.below(16))
     await site.database.query('SELECT 1')
   })
 }
 
-async function postgresStop({ site, turns, random }: Scene): Promise<void> {
+async function postgresStop({ site, turns }: Scene, random: Random): Promise<void> {
   await turns.take('postgres', async () => {
     site.database.freeze(true)
     await delay(random.below(STOPPED_MS_MAX))
@@ -147,7 +147,7 @@ async function postgresRestore(scene: Scene): Promise<void> {
   })
 }
 
-async function redisKill({ site, turns, random }: Scene): Promise<void> {
+async function redisKill({ site, turns }: Scene, random: Random): Promise<void> {
   await turns.take('redis', async () => {
     await site.redis.kill()
     await delay(random.below(STOPPED_MS_MAX / 2))
@@ -155,7 +155,7 @@ async function redisKill({ site, turns, random }: Scene): Promise<void> {
   })
 }
 
-async function redisStop({ site, turns, random }: Scene): Promise<void> {
+async function redisStop({ site, turns }: Scene, random: Random): Promise<void> {
   await turns.take('redis', async () => {
     site.redis.signal('SIGSTOP')
     await delay(random.below(STOPPED_MS_MAX))
@@ -163,14 +163,14 @@ async function redisStop({ site, turns, random }: Scene): Promise<void> {
   })
 }
 
-async function cut({ site, random }: Scene, way: keyof Site['proxies']): Promise<void> {
+async function cut({ site }: Scene, random: Random, way: keyof Site['proxies']): Promise<void> {
   for (let cuts = 1 + random.below(CUTS_MAX); cuts > 0; cuts--) {
     site.proxies[way].cutAll()
     await delay(random.below(STOPPED_MS_MAX / 4))
   }
 }
 
-async function slowReader({ slowWatcher, turns, random }: Scene): Promise<void> {
+async function slowReader({ slowWatcher, turns }: Scene, random: Random): Promise<void> {
   await turns.take('reader', async () => {
     slowWatcher.slow = true
     await delay(STOPPED_MS_MAX + random.below(STOPPED_MS_MAX))
@@ -178,7 +178,7 @@ async function slowReader({ slowWatcher, turns, random }: Scene): Promise<void> 
   })
 }
 
-async function diskFull({ site, turns, random }: Scene): Promise<void> {
+async function diskFull({ site, turns }: Scene, random: Random): Promise<void> {
   await turns.take('disk', async () => {
     site.disk.fill(random.below(4) * 65_536)
     await delay(random.below(STOPPED_MS_MAX))

@@ -4,11 +4,11 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Random } from '../../src/source/random.ts'
 import { makeStateDir } from '../support/daemon.ts'
 import { auditLedger, auditTrades, until, untilStored } from './audit.ts'
 import { growJournal } from './large-journal.ts'
 import { makeLoads } from './load-set.ts'
+import { randomOf } from './random-of.ts'
 import type { Scenario } from './scenario.ts'
 import { Site } from './site.ts'
 
@@ -36,7 +36,7 @@ async function run(
   { kills = 0, gigabytes = 0, seed = 0 }: Readonly<Record<string, number>>,
   print: (text: string) => void,
 ): Promise<boolean> {
-  const random = new Random(seed)
+  const random = randomOf(seed, 'kill', 0)
   const violations: string[] = []
   const onViolation = (text: string) => {
     if (violations.length === 0) violations.push(text)
@@ -44,7 +44,7 @@ async function run(
   const directory = makeStateDir()
   const site = await Site.open({
     directory,
-    random,
+    seed,
     planted: undefined,
     arm: () => [],
     onViolation,
@@ -52,7 +52,7 @@ async function run(
   })
   process.once('exit', () => site.killAll())
   await enlarge(site, gigabytes * 1e9, print)
-  const loads = makeLoads(site, random, onViolation, PACE_MS)
+  const loads = makeLoads(site, seed, onViolation, PACE_MS)
   const tasks = loads.map((load) => load.run())
   for (const load of loads) load.resume()
   const verified = { hour: 0, last: new Map<string, number>() }

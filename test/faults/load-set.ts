@@ -1,8 +1,8 @@
 // The pushers of a run: two over TCP, two over HTTP, with large and with small batches.
 
-import type { Random } from '../../src/source/random.ts'
 import { HttpLoad } from './http-load.ts'
 import type { Load } from './load.ts'
+import { randomOf } from './random-of.ts'
 import type { Site } from './site.ts'
 import { TcpLoad } from './tcp-load.ts'
 
@@ -13,12 +13,17 @@ const PACE_MS = 8
 
 export function makeLoads(
   site: Site,
-  random: Random,
+  seed: number,
   onViolation: (text: string) => void,
   paceMs = PACE_MS,
 ): Load[] {
   const { tcp, http } = site.proxies
-  const load = (number: number) => ({ number, random, onViolation, paceMs })
+  const load = (number: number) => ({
+    number,
+    random: randomOf(seed, 'load', number),
+    onViolation,
+    paceMs,
+  })
   return [
     new TcpLoad({ ...load(0), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),
     new TcpLoad({ ...load(1), port: tcp.port, batchTradesMax: TCP_BATCH_TRADES }),

@@ -12,6 +12,7 @@ import { DaemonProcess } from '../support/daemon.ts'
 import { RedisProcess } from '../support/redis-fleet.ts'
 import { Database } from './database.ts'
 import { FaultDisk } from './disk.ts'
+import { randomOf } from './random-of.ts'
 
 const HOST = '127.0.0.1'
 const MIB = 2 ** 20
@@ -27,11 +28,11 @@ export interface ArmedFault {
 
 export interface SiteOptions {
   readonly directory: string
-  readonly random: Random
+  readonly seed: number
   /** Bug that the daemon has on purpose. */
   readonly planted: string | undefined
   /** Arms faults at a start of the daemon. */
-  readonly arm: () => readonly ArmedFault[]
+  readonly arm: (random: Random) => readonly ArmedFault[]
   readonly onViolation: (text: string) => void
   /** Its disk is an ordinary one, and its journal of the size that a daemon has by default. */
   readonly isLarge?: boolean
@@ -61,6 +62,8 @@ export class Site {
   #daemon: DaemonProcess | undefined
   #armed: readonly ArmedFault[] = []
   #startedMs = 0
+  /** Starts so far. */
+  #spawns = 0
   /** Whoever kills, stops or starts the daemon waits for who does already. */
   #daemonTurn: Promise<unknown> = Promise.resolve()
 
@@ -126,22 +129,29 @@ export class Site {
       daemon.exited(),
     ])
     if (typeof outcome === 'number') {
-      throw new Error(`the daemon ended with ${outcome} at its start: ${daemon.output()}`)
+      const armed = this.#armed.map(({ entry }) => entry).join()
+      const what = `the daemon, armed with '${armed}', ended with ${outcome} at its start`
+      throw new Error(`${what}: ${daemon.output()}`)
     }
     this.startsMs.push(performance.now() - beganMs)
   }
 
   /** Starts the daemon. */
   spawn(): DaemonProcess {
-    const { planted, arm } = this.#options
-    this.#armed = arm()
+    const { planted, arm, seed } = this.#options
+    const random = randomOf(seed, 'start', this.#spawns++)
+    this.#armed = arm(random)
     const entries = this.#armed.map(({ entry }) => entry)
     if (planted !== undefined) entries.push(`plant:${planted}`)
     const env: Record<string, string> =
       entries.length === 0
         ? {}
         : { TICKD_TEST_FAULTS: entries.join(','), TICKD_TEST_FAULTS_ALLOWED: 'yes' }
-    const daemon = DaemonProcess.spawn({ stateDir: this.stateDir, config: this.#config(), env })
+    const daemon = DaemonProcess.spawn({
+      stateDir: this.stateDir,
+      config: this.#config(random),
+      env,
+    })
     this.#daemon = daemon
     this.#startedMs = performance.now()
     void daemon.exited().then((code) => {
@@ -193,8 +203,8 @@ export class Site {
     return daemon
   }
 
-  #config(): Record<string, unknown> {
-    const { random, isLarge = false } = this.#options
+  #config(random: Random): Record<string, unknown> {
+    const { isLarge = false } = this.#options
     return {
       shards: 2,
       drain_ms: 3000,
