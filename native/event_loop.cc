@@ -44,7 +44,8 @@ void close_poll(uv_handle_t* handle, void* left) noexcept {
 
 }  // namespace
 
-LoopGuard* LoopGuard::begin(std::uint32_t key, uv_loop_t* loop, IsEnding is_ending,
+LoopGuard* LoopGuard::begin(std::uint32_t key, uv_loop_t* loop,
+                            const volatile std::int32_t* in_turn, IsEnding is_ending,
                             void* data) noexcept {
   const std::lock_guard lock(guards_lock);
   if (guards.contains(key)) return nullptr;
@@ -55,6 +56,7 @@ LoopGuard* LoopGuard::begin(std::uint32_t key, uv_loop_t* loop, IsEnding is_endi
   }
   guard->key_ = key;
   guard->isolate_ = v8::Isolate::GetCurrent();
+  guard->in_turn_ = in_turn;
   guard->is_ending_ = is_ending;
   guard->data_ = data;
   guard->turned_ms_ = uv_now(loop);
@@ -110,7 +112,8 @@ void LoopGuard::before_wait(uv_prepare_t* turn) noexcept {
   const std::uint64_t now_ms = uv_now(turn->loop);
   const bool was_long = now_ms - guard->turned_ms_ > LONG_TURN_MS;
   guard->turned_ms_ = now_ms;
-  if (was_long && guard->is_ending_(guard->data_)) guard->close_sockets();
+  const bool ends = guard->is_asked_ || (was_long && guard->is_ending_(guard->data_));
+  if (ends) guard->close_sockets();
 }
 
 /** No JavaScript, and no memory of V8's: it is in the midst of a collection. */
@@ -123,7 +126,11 @@ std::size_t LoopGuard::near_limit(void* data, std::size_t now, std::size_t) noex
 }
 
 void LoopGuard::interrupted(v8::Isolate* isolate, void* guard) noexcept {
-  static_cast<LoopGuard*>(guard)->close_sockets();
+  LoopGuard* self = static_cast<LoopGuard*>(guard);
+  self->is_asked_ = true;
+  // A handler that is left without an answer ends the process.
+  if (*self->in_turn_ == 0) return;
+  self->close_sockets();
   isolate->TerminateExecution();
 }
 

@@ -5,7 +5,8 @@
 // before the loop turns once more:
 //
 //   end_loop      another thread asks; ours is interrupted wherever its JavaScript is, closes the
-//                 sockets and leaves that JavaScript
+//                 sockets and leaves that JavaScript. Not within a handler of a request, which is
+//                 to come to its end first: then the sockets are closed before the next wait
 //   near_limit    its heap is nearly full: V8 is about to end it, in the midst of its JavaScript
 //   before a wait a thread that ended without being asked, at its next turn
 //   finish        what is left, when its environment ends
@@ -30,9 +31,13 @@ class LoopGuard {
   using IsEnding = bool (*)(void* data) noexcept;
   using Done = void (*)(LoopGuard* guard, void* data) noexcept;
 
-  /** Of the calling thread; nullptr when the loop takes no more handles, or the key is taken. */
-  static LoopGuard* begin(std::uint32_t key, uv_loop_t* loop, IsEnding is_ending,
-                          void* data) noexcept;
+  /**
+   * Of the calling thread; nullptr when the loop takes no more handles, or the key is taken.
+   * `in_turn` is written by the thread's JavaScript: 0 = it may be in a handler. It must outlive
+   * that JavaScript; it is read on the same thread.
+   */
+  static LoopGuard* begin(std::uint32_t key, uv_loop_t* loop, const volatile std::int32_t* in_turn,
+                          IsEnding is_ending, void* data) noexcept;
 
   /** Any thread: asks the guarded one to close its sockets and to leave its JavaScript. */
   static void end_loop(std::uint32_t key) noexcept;
@@ -53,6 +58,8 @@ class LoopGuard {
   v8::Isolate* isolate_ = nullptr;
   uv_prepare_t turn_{};
   std::uint64_t turned_ms_ = 0;
+  const volatile std::int32_t* in_turn_ = nullptr;
+  bool is_asked_ = false;
   IsEnding is_ending_ = nullptr;
   void* data_ = nullptr;
   Done done_ = nullptr;

@@ -1,7 +1,7 @@
 // Node-API on one side, what the system can and Node does not on the other:
 //
 //   notify(path, text) -> 0, or the system's error number        notify.h
-//   guardLoop(key), endLoop(key), hasLoopEnded(key)              event_loop.h
+//   guardLoop(key, inTurn), endLoop(key), hasLoopEnded(key)      event_loop.h
 
 #include "system_glue.h"
 
@@ -65,6 +65,17 @@ void end_guard(napi_async_cleanup_hook_handle, void* data) noexcept {
   });
 }
 
+/** The first element of an Int32Array; nullptr = it is none, or empty. */
+const volatile std::int32_t* word_of(napi_env env, napi_value array) noexcept {
+  napi_typedarray_type type;
+  std::size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    return nullptr;
+  }
+  return type == napi_int32_array && length > 0 ? static_cast<std::int32_t*>(data) : nullptr;
+}
+
 bool key_of(napi_env env, napi_callback_info info, std::uint32_t& key) noexcept {
   std::size_t count = 1;
   napi_value argument;
@@ -75,13 +86,19 @@ bool key_of(napi_env env, napi_callback_info info, std::uint32_t& key) noexcept 
 }
 
 napi_value guard_loop(napi_env env, napi_callback_info info) noexcept {
+  std::size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
   std::uint32_t key;
-  if (!key_of(env, info, key)) return nullptr;
+  const volatile std::int32_t* in_turn = count < 2 ? nullptr : word_of(env, arguments[1]);
+  if (in_turn == nullptr || napi_get_value_uint32(env, arguments[0], &key) != napi_ok) {
+    return fail(env, "guardLoop takes a key and the Int32Array that says where its thread is");
+  }
   uv_loop_t* loop = nullptr;
   Guarded* guarded = new (std::nothrow) Guarded();
   if (guarded != nullptr && napi_get_uv_event_loop(env, &loop) == napi_ok) {
     guarded->env = env;
-    guarded->guard = LoopGuard::begin(key, loop, is_ending, guarded);
+    guarded->guard = LoopGuard::begin(key, loop, in_turn, is_ending, guarded);
   }
   if (guarded == nullptr || guarded->guard == nullptr) {
     delete guarded;

@@ -42,8 +42,12 @@ export interface Addon {
   ): number
   /** One datagram to a unix socket ('@' first = abstract); 0, or the system's error number. */
   notify(path: string, text: string): number
-  /** From now on this thread may be ended from outside although foreign sockets are open. */
-  guardLoop(key: number): void
+  /**
+   * From now on this thread may be ended from outside although foreign sockets are open. Where
+   * inTurn[0] is 0 it may be in a handler of theirs, which is let come to its end. Memory outside
+   * the JavaScript heap, kept for as long as the thread lives.
+   */
+  guardLoop(key: number, inTurn: Int32Array): void
   /** Any thread: the guarded one closes its foreign sockets and leaves the JavaScript it is in. */
   endLoop(key: number): void
   /** Any thread: true once that is done, and where no loop of the key is guarded. */

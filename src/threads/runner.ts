@@ -57,6 +57,8 @@ export interface RunnerOptions {
   readonly blocking: boolean
   /** The thread's own line: it beats with each turn of the loop. */
   readonly pulse?: Lifecycle | undefined
+  /** Its first element is 1 within a turn, 0 in whatever else the thread runs: handlers, say. */
+  readonly inTurn?: Int32Array
   /** An agent failed, and will be made anew. */
   readonly onFailure?: ((roleName: string, error: unknown) => void) | undefined
   /** A failed first start: the supervisor reports it and stops the daemon. */
@@ -93,6 +95,8 @@ export class Runner {
 
   /** One pass over all agents. Returns the work done. */
   turn(): number {
+    const { inTurn } = this.#options
+    if (inTurn !== undefined) inTurn[0] = 1
     let work = 0
     for (const seat of this.#seats) {
       if (seat.busy) continue
@@ -100,6 +104,7 @@ export class Runner {
       work += this.#seatTurn(seat)
       seat.lifecycle.leave()
     }
+    if (inTurn !== undefined) inTurn[0] = 0
     return work
   }
 

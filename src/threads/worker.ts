@@ -19,7 +19,8 @@ import { testFaults } from './test-faults.ts'
 const { runtime, thread, threads, memory, ports } = workerData as WorkerData
 
 // First of all: what is registered first is undone last, after Node's own handles.
-if (!thread.blocking) systemAddon()?.guardLoop(thread.line)
+const inTurn = new Int32Array(new SharedArrayBuffer(4))
+if (!thread.blocking) systemAddon()?.guardLoop(thread.line, inTurn)
 
 function tell(message: FromWorker): void {
   parentPort?.postMessage(message)
@@ -63,6 +64,7 @@ const runner = new Runner({
   bell,
   blocking,
   pulse: Lifecycle.ofThread(memory.lifecycle, thread),
+  inTurn,
   onFailure: (roleName, error) => {
     const summary = `agent ${roleName} failed and was made anew`
     const evidence = { role: roleName, error: errorText(error) }
