@@ -54,6 +54,9 @@ export class Delivery {
   /** With parcels in their outboxes. */
   readonly #waiting: Subscriber[] = []
   #copiedBytes = 0
+  /** Full frames of this turn, copied; as many as COPIED_BYTES_MAX allows, and used again. */
+  readonly #copies: Frame[] = []
+  #copiesUsed = 0
   #nowMs = 0
   readonly #at: Readonly<Record<'published' | 'delivered' | 'skipped' | 'frames' | 'bytes', number>>
 
@@ -83,7 +86,8 @@ export class Delivery {
     stream.nextSeq += count
     stream.flushedAtMs = nowMs
     const { epoch } = stream
-    const parcel = new Parcel(frame, { stream: stream.id, epoch, firstSeq }, isFull)
+    const sent = isFull ? this.#copyOf(frame) : frame
+    const parcel = new Parcel(sent, { stream: stream.id, epoch, firstSeq })
     frame.reset()
     for (let i = 0; i < subscriptions.length; i++) {
       const subscription = subscriptions[i] as Subscription
@@ -93,6 +97,17 @@ export class Delivery {
     }
     if (isFull) this.#copiedBytes += parcel.sizeBytes
     if (this.#copiedBytes > COPIED_BYTES_MAX) this.send()
+  }
+
+  /** A copy that stays as it is until all parcels are sent. */
+  #copyOf(frame: Frame): Frame {
+    const { frameTicks } = this.#options
+    const known = this.#copies[this.#copiesUsed]
+    const copy = known ?? new Frame(frameTicks, 0, 0, frameTicks)
+    if (known === undefined) this.#copies.push(copy)
+    this.#copiesUsed++
+    copy.become(frame)
+    return copy
   }
 
   /** Sends all parcels. */
@@ -106,6 +121,7 @@ export class Delivery {
       else subscriber.cork(() => this.#empty(subscriber))
     }
     waiting.length = 0
+    this.#copiesUsed = 0
   }
 
   /** Sends what a stream has gathered. */

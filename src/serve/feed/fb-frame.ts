@@ -88,12 +88,12 @@ export class Frame {
     this.batch.count = 0
   }
 
-  /** A frame of its own with the same ticks. */
-  copy(): Frame {
-    const copy = new Frame(this.#capacityMax, 0, 0, this.batch.count)
-    copy.#bytes.set(this.#bytes.subarray(0, copy.#bytes.length))
-    copy.batch.count = this.batch.count
-    return copy
+  /** Makes this frame, which has room, the same as another: stream, epoch and ticks. */
+  become(other: Frame): void {
+    const { count } = other.batch
+    assert(count <= this.batch.capacity, 'a copy has room for what is copied')
+    this.#bytes.set(other.#bytes.subarray(0, FRAME_PREFIX_BYTES + count * TICK_BYTES))
+    this.batch.count = count
   }
 
   #writePrefix(streamId: number, epoch: number): void {

@@ -20,12 +20,12 @@ export class Parcel {
   readonly #encodings: Encoding[] = []
   readonly #bytes: Uint8Array[] = []
 
-  /** `isCopied`: the frame is filled again before this is sent. */
-  constructor(frame: Frame, identity: FrameIdentity, isCopied: boolean) {
+  /** The frame is not filled again before this is sent. */
+  constructor(frame: Frame, identity: FrameIdentity) {
     this.identity = identity
     this.count = frame.batch.count
-    this.#frame = isCopied ? frame.copy() : frame
-    this.batch = this.#frame.batch
+    this.#frame = frame
+    this.batch = frame.batch
     this.sizeBytes = FRAME_PREFIX_BYTES + this.count * TICK_BYTES
   }
 
