@@ -1,4 +1,5 @@
-// An agent that hangs while others on its thread have yet to start does not keep the daemon from it.
+// An agent that hangs while others on its thread have yet to start does not keep the daemon from
+// it.
 
 import t from 'tap'
 import { DaemonProcess } from '../support/daemon.ts'

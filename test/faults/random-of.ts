@@ -1,5 +1,5 @@
-// Random numbers for one purpose, from the seed of a run: what happens at the same time, in whatever
-// order, does not draw from the same numbers.
+// Random numbers for one purpose, from the seed of a run: what happens at the same time, in
+// whatever order, does not draw from the same numbers.
 
 import { crc32 } from 'node:zlib'
 import { Random } from '../../src/source/random.ts'
