@@ -57,6 +57,8 @@ export class ProvingClient {
     this.take()
     this.#client?.close()
     this.#client = undefined
+    // Its id was good for that connection: nothing is asked for before the next ack.
+    this.#stream = 0
     // What came of a fill that was cut off comes again.
     const { epoch, from, to } = this.#filling ?? { epoch: 0, from: 0, to: -1 }
     for (let seq = from; seq <= to; seq++) this.#of(epoch).delete(seq)
@@ -71,7 +73,7 @@ export class ProvingClient {
     this.#client?.resume()
   }
 
-  /** Asks for the oldest gap, if none is asked for. */
+  /** Asks for the oldest gap, if it has a stream and none is asked for. */
   fill(): void {
     const gap = this.gaps[0]
     if (gap === undefined || this.#filling !== undefined || this.#stream === 0) return
