@@ -31,7 +31,10 @@ export class AckClient {
     socket.on('close', () => {
       this.#isClosed = true
     })
-    createInterface({ input: socket }).on('line', (line) => this.answers.push(JSON.parse(line)))
+    const lines = createInterface({ input: socket })
+    lines.on('line', (line) => this.answers.push(JSON.parse(line)))
+    // It passes on its input's.
+    lines.on('error', () => {})
   }
 
   /** Connects and says hello. */
