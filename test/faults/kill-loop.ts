@@ -119,7 +119,9 @@ function report(
   const max = Math.round(sorted.at(-1) ?? 0)
   print(`${kills} kills, ${inStart} of them during the start: lost 0, doubled 0`)
   print(`start to serving, ${sorted.length} times: p50 ${p50} ms, max ${max} ms`)
-  const isMet = sorted.length < JUDGED_STARTS_MIN || max < START_GOAL_MS
-  print(`${isMet ? 'met' : 'NOT MET'}: each below ${START_GOAL_MS} ms`)
-  return isMet
+  const isMet = max < START_GOAL_MS
+  const isJudged = sorted.length >= JUDGED_STARTS_MIN
+  const remark = isJudged ? '' : ` (fewer than ${JUDGED_STARTS_MIN} starts: no verdict)`
+  print(`${isMet ? 'met' : 'NOT MET'}: each below ${START_GOAL_MS} ms${remark}`)
+  return isMet || !isJudged
 }
