@@ -181,7 +181,9 @@ async function assertBalanced(t: Test, daemon: DaemonProcess): Promise<void> {
 }
 
 t.test('threads cut down at any instruction, one by one', { skip }, async (t) => {
-  const roles = ['source', 'decode-0', 'journal-0', 'aggregate', 'postgres-0', 'serve']
+  // Not serve: between the closing of its foreign sockets and its end its JavaScript may still run,
+  // and touch them, which ends the process. It is ended where it hangs, below.
+  const roles = ['source', 'decode-0', 'journal-0', 'aggregate', 'postgres-0']
   let state = seed
   const random = () => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
