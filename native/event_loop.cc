@@ -21,6 +21,9 @@ constexpr std::uint64_t LONG_TURN_MS = 20;
 /** What a heap may grow beyond its limit until Node, which is asked next, has ended the thread. */
 constexpr std::size_t HEAP_SLACK_BYTES = 16u << 20;
 
+/** Whoever asked for the end lets the thread go at once; if it never does, all is lost anyway. */
+constexpr unsigned GO_MS_MAX = 10'000;
+
 /** Guards by key, of all threads: the one state that they share. */
 std::mutex guards_lock;
 std::map<std::uint32_t, LoopGuard*> guards;
@@ -78,6 +81,12 @@ void LoopGuard::end_loop(std::uint32_t key) noexcept {
   found->second->isolate_->RequestInterrupt(interrupted, found->second);
 }
 
+void LoopGuard::let_go(std::uint32_t key) noexcept {
+  const std::lock_guard lock(guards_lock);
+  const auto found = guards.find(key);
+  if (found != guards.end()) found->second->may_go_ = true;
+}
+
 bool LoopGuard::has_ended(std::uint32_t key) noexcept {
   const std::lock_guard lock(guards_lock);
   const auto found = guards.find(key);
@@ -107,13 +116,21 @@ void LoopGuard::close_sockets() noexcept {
   has_ended_ = true;
 }
 
+void LoopGuard::wait_to_go() noexcept {
+  for (unsigned waited_ms = 0; !may_go_ && waited_ms < GO_MS_MAX; waited_ms++) uv_sleep(1);
+}
+
 void LoopGuard::before_wait(uv_prepare_t* turn) noexcept {
   LoopGuard* guard = static_cast<LoopGuard*>(turn->data);
   const std::uint64_t now_ms = uv_now(turn->loop);
   const bool was_long = now_ms - guard->turned_ms_ > LONG_TURN_MS;
   guard->turned_ms_ = now_ms;
-  const bool ends = guard->is_asked_ || (was_long && guard->is_ending_(guard->data_));
-  if (ends) guard->close_sockets();
+  if (guard->is_asked_) {
+    guard->close_sockets();
+    guard->wait_to_go();
+  } else if (was_long && guard->is_ending_(guard->data_)) {
+    guard->close_sockets();
+  }
 }
 
 /** No JavaScript, and no memory of V8's: it is in the midst of a collection. */
@@ -131,6 +148,7 @@ void LoopGuard::interrupted(v8::Isolate* isolate, void* guard) noexcept {
   // A handler that is left without an answer ends the process.
   if (*self->in_turn_ == 0) return;
   self->close_sockets();
+  self->wait_to_go();
   isolate->TerminateExecution();
 }
 

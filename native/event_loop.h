@@ -6,7 +6,9 @@
 //
 //   end_loop      another thread asks; ours is interrupted wherever its JavaScript is, closes the
 //                 sockets and leaves that JavaScript. Not within a handler of a request, which is
-//                 to come to its end first: then the sockets are closed before the next wait
+//                 to come to its end first: then the sockets are closed before the next wait.
+//                 Either way the thread then stands still until let_go, after which no JavaScript
+//                 of it runs: what runs could touch the closed sockets
 //   near_limit    its heap is nearly full: V8 is about to end it, in the midst of its JavaScript
 //   before a wait a thread that ended without being asked, at its next turn
 //   finish        what is left, when its environment ends
@@ -42,6 +44,9 @@ class LoopGuard {
   /** Any thread: asks the guarded one to close its sockets and to leave its JavaScript. */
   static void end_loop(std::uint32_t key) noexcept;
 
+  /** Any thread: the environment of the loop has been told to end; it may go on to that. */
+  static void let_go(std::uint32_t key) noexcept;
+
   /** Any thread: true once that is done, and where no loop of this key is guarded. */
   static bool has_ended(std::uint32_t key) noexcept;
 
@@ -50,6 +55,7 @@ class LoopGuard {
 
  private:
   void close_sockets() noexcept;
+  void wait_to_go() noexcept;
   static void before_wait(uv_prepare_t* turn) noexcept;
   static std::size_t near_limit(void* guard, std::size_t now, std::size_t initial) noexcept;
   static void interrupted(v8::Isolate* isolate, void* guard) noexcept;
@@ -66,6 +72,7 @@ class LoopGuard {
   /** Sockets of closed handles, closed last: who still writes must not meet another file. */
   std::vector<int> left_;
   std::atomic<bool> has_ended_ = false;
+  std::atomic<bool> may_go_ = false;
   bool is_watching_heap_ = false;
 };
 

@@ -1,7 +1,7 @@
 // Node-API on one side, what the system can and Node does not on the other:
 //
 //   notify(path, text) -> 0, or the system's error number        notify.h
-//   guardLoop(key, inTurn), endLoop(key), hasLoopEnded(key)      event_loop.h
+//   guardLoop(key, inTurn), endLoop(key), hasLoopEnded(key), letLoopGo(key)    event_loop.h
 
 #include "system_glue.h"
 
@@ -114,6 +114,12 @@ napi_value end_loop(napi_env env, napi_callback_info info) noexcept {
   return nullptr;
 }
 
+napi_value let_loop_go(napi_env env, napi_callback_info info) noexcept {
+  std::uint32_t key;
+  if (key_of(env, info, key)) LoopGuard::let_go(key);
+  return nullptr;
+}
+
 napi_value has_loop_ended(napi_env env, napi_callback_info info) noexcept {
   std::uint32_t key;
   if (!key_of(env, info, key)) return nullptr;
@@ -133,6 +139,7 @@ bool add_system_functions(napi_env env, napi_value exports) noexcept {
       {"guardLoop", guard_loop},
       {"endLoop", end_loop},
       {"hasLoopEnded", has_loop_ended},
+      {"letLoopGo", let_loop_go},
   };
   for (const auto& [name, callback] : FUNCTIONS) {
     napi_value function;

@@ -52,6 +52,8 @@ export interface Addon {
   endLoop(key: number): void
   /** Any thread: true once that is done, and where no loop of the key is guarded. */
   hasLoopEnded(key: number): boolean
+  /** Any thread: the guarded one, which stands still since, goes on to its end: it was told to. */
+  letLoopGo(key: number): void
 }
 
 export interface KernelChoice {

@@ -99,13 +99,16 @@ export class WorkerThread {
 
   /**
    * Its foreign sockets first; see native/event_loop.h. An idle thread hears of it when it turns.
+   * It stands still from then on until its end is under way: no JavaScript may touch those sockets.
    */
   async #endLoop(worker: Worker, addon: Addon): Promise<void> {
     const { line } = this.plan
     addon.endLoop(line)
     const deadlineMs = performance.now() + LOOP_END_MS_MAX
     while (!addon.hasLoopEnded(line) && performance.now() < deadlineMs) await sleep(LOOP_LOOK_MS)
-    await worker.terminate()
+    const ended = worker.terminate()
+    addon.letLoopGo(line)
+    await ended
   }
 
   /** Looks whether its sockets were closed, as its heap was nearly full, and yet it lives. */
