@@ -10,6 +10,8 @@ const SIZE_MIB = 1024
 export class FaultDisk {
   readonly directory: string
   readonly isMounted: boolean
+  /** Monotonic time; Infinity = it is full now. */
+  #freedMs = Number.NEGATIVE_INFINITY
 
   /** `isOrdinary`: a directory like any other, for what memory does not hold. */
   constructor(directory: string, isOrdinary = false) {
@@ -25,6 +27,7 @@ export class FaultDisk {
 
   /** Takes all room but `leftBytes`; as `free` gives it back. */
   fill(leftBytes: number): void {
+    this.#freedMs = Number.POSITIVE_INFINITY
     const { bavail, bsize } = statfsSync(this.directory)
     const bytes = Math.max(1, bavail * bsize - leftBytes)
     // It takes the room without writing it. What it cannot have, the daemon has just taken.
@@ -33,6 +36,12 @@ export class FaultDisk {
 
   free(): void {
     rmSync(this.#filler, { force: true })
+    this.#freedMs = performance.now()
+  }
+
+  /** Monotonic time. */
+  wasFullSince(sinceMs: number): boolean {
+    return this.#freedMs > sinceMs
   }
 
   get #filler(): string {
