@@ -4,7 +4,7 @@
 // name, then one line for each block of counters. A scrape reads a few hundred doubles: no cache.
 // The process's own metrics (CPU, memory, this thread's event loop) are prom-client's.
 
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import { activeAddon } from '../native/addon.ts'
 import { VERSION } from '../version.ts'
 import { COUNTER_CATALOG, type CounterDescription, type CounterSetName } from './counter-catalog.ts'
@@ -36,22 +36,27 @@ export function renderCounters(sources: readonly MetricSource[]): string {
   return `${lines.join('\n')}\n`
 }
 
-let registry: Registry | undefined
+let registry: Promise<Registry> | undefined
 
 /** Metrics of the process and of the calling thread's event loop, and what runs. */
-export function renderProcess(): Promise<string> {
-  if (registry === undefined) {
-    registry = new Registry()
-    collectDefaultMetrics({ register: registry })
-    const build = new Gauge({
-      name: 'tickd_build_info',
-      help: 'What runs: always 1',
-      labelNames: ['version', 'kernels'],
-      registers: [registry],
-    })
-    build.set({ version: VERSION, kernels: activeAddon().name }, 1)
-  }
-  return registry.metrics()
+export async function renderProcess(): Promise<string> {
+  registry ??= openRegistry()
+  return (await registry).metrics()
+}
+
+/** Its many modules are loaded by the first scrape, not by the start. */
+async function openRegistry(): Promise<Registry> {
+  const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client')
+  const register = new Registry()
+  collectDefaultMetrics({ register })
+  const build = new Gauge({
+    name: 'tickd_build_info',
+    help: 'What runs: always 1',
+    labelNames: ['version', 'kernels'],
+    registers: [register],
+  })
+  build.set({ version: VERSION, kernels: activeAddon().name }, 1)
+  return register
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

@@ -1,30 +1,21 @@
-// Plan -> agent: gives each stage's agent what it needs from the shared memory. The only place
-// where stages meet; no stage knows another.
+// Plan -> agent: gives each stage's agent what it needs from the shared memory. Only here and in
+// the make-*.ts beside it do stages meet; no stage knows another.
+//
+// A thread loads the modules of its own stages and no others: the journal's has no use for a
+// PostgreSQL client, and loading all of them took each thread half a second of a start.
 
 import { join } from 'node:path'
-import { AggregateAgent } from '../aggregate/agent.ts'
 import type { Clock } from '../clock.ts'
-import { venueNamed } from '../decode/venues.ts'
-import { JournalAgent } from '../journal/agent.ts'
-import { SEQ_MAX } from '../limits.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { Ask } from '../ops/questions.ts'
-import { type FrameProducer, GATING_SLOT, POSITION } from '../pipeline.ts'
+import type { FrameProducer, StageName } from '../pipeline.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { FeedbackReceiver } from '../ring/feedback.ts'
 import { FrameRingProducer } from '../ring/frame-ring.ts'
-import { TickRingConsumer } from '../ring/tick-ring.ts'
-import { SourceAgent } from '../source/agent.ts'
-import { RawCapture } from '../source/raw-capture.ts'
 import type { Agent } from './agent.ts'
-import { latestTail } from './journal-readers.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { makeDecodeAgent } from './make-decode.ts'
-import { makeServeAgent } from './make-serve.ts'
-import { makePostgresAgent, makeRedisAgent } from './make-stores.ts'
 import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
-import { durableFor } from './planted-bugs.ts'
 import type { Runtime } from './runtime.ts'
 import type { ShardMemory, Shared } from './shared-memory.ts'
 import { type TestFault, withFault } from './test-faults.ts'
@@ -49,17 +40,42 @@ export interface FactoryOptions {
   readonly ask: Ask
 }
 
+/** Makes an agent of one stage. */
+type Make = (factory: AgentFactory, shard: number, log: Log) => Agent
+
+export type Makers = ReadonlyMap<StageName, Make>
+
+const MAKERS: Readonly<Record<StageName, () => Promise<Make>>> = {
+  source: async () => (await import('./make-source.ts')).makeSourceAgent,
+  decode: async () => (await import('./make-decode.ts')).makeDecodeAgent,
+  journal: async () => (await import('./make-journal.ts')).makeJournalAgent,
+  aggregate: async () => (await import('./make-aggregate.ts')).makeAggregateAgent,
+  postgres: async () => (await import('./make-postgres.ts')).makePostgresAgent,
+  redis: async () => (await import('./make-redis.ts')).makeRedisAgent,
+  serve: async () => (await import('./make-serve.ts')).makeServeAgent,
+}
+
+/** Loads what makes the agents of these stages. */
+export async function loadMakers(stages: readonly StageName[]): Promise<Makers> {
+  const load = async (stage: StageName) => [stage, await MAKERS[stage]()] as const
+  return new Map(await Promise.all([...new Set(stages)].map(load)))
+}
+
 export class AgentFactory {
   readonly options: FactoryOptions
+  readonly #makers: Makers
 
-  constructor(options: FactoryOptions) {
+  constructor(options: FactoryOptions, makers: Makers) {
     this.options = options
+    this.#makers = makers
   }
 
   /** A fresh agent for this place in the plan; called again after a crash. */
   make(plan: AgentPlan): Agent {
     const { shared, clock, faults = [] } = this.options
-    const agent = this.#make(plan)
+    const make = this.#makers.get(plan.stage)
+    if (make === undefined) throw new Error(`the maker of stage ${plan.stage} is not loaded`)
+    const agent = make(this, plan.shard, this.options.log(plan.roleName))
     const life = new Lifecycle(shared.memory.lifecycle, plan.slot).restarts
     return faults.length === 0 ? agent : withFault(agent, faults, life, clock)
   }
@@ -73,26 +89,6 @@ export class AgentFactory {
   readonly announce = (name: string, address: string): void => {
     this.options.ports?.set(name, Number(/\d+$/.exec(address)?.[0] ?? 0))
     this.options.announce(name, address)
-  }
-
-  #make({ stage, shard, roleName }: AgentPlan): Agent {
-    const log = this.options.log(roleName)
-    switch (stage) {
-      case 'source':
-        return this.#source(log)
-      case 'decode':
-        return makeDecodeAgent(this, shard, log)
-      case 'journal':
-        return this.#journal(shard, log)
-      case 'aggregate':
-        return this.#aggregate(log)
-      case 'postgres':
-        return makePostgresAgent(this, shard, log)
-      case 'redis':
-        return makeRedisAgent(this, log)
-      case 'serve':
-        return makeServeAgent(this, log)
-    }
   }
 
   /** The doorbell of the thread on which a role runs; undefined when the role does not exist. */
@@ -128,94 +124,5 @@ export class AgentFactory {
 
   shards(): readonly ShardMemory[] {
     return this.options.shared.memory.shards
-  }
-
-  #source(log: Log): Agent {
-    const { runtime, shared, clock, wake, faults } = this.options
-    const { capture } = runtime.config
-    return new SourceAgent({
-      sources: runtime.config.sources.map((source) => {
-        if (source.type !== 'tcp') return source
-        const port = this.portOf(source.name, source.listen.port)
-        return { ...source, listen: { ...source.listen, port } }
-      }),
-      venueNamed,
-      rings: this.producerRings('source').map((rings, shard) => {
-        const durable = shared.position(shard, POSITION.durable)
-        const { epoch } = shared.shard(shard)
-        return { ...rings, journal: { shard, epoch, durable: durableFor(faults, durable) } }
-      }),
-      instruments: shared.instruments,
-      clock,
-      log,
-      counters: (index) => shared.counters('source', this.sourceName(index)),
-      wake,
-      onListening: this.announce,
-      raise: this.options.raise,
-      capture: capture.enabled
-        ? new RawCapture({
-            directory: capture.directory || runtime.paths.capture,
-            fileBytes: capture.file_bytes,
-            bytesMax: capture.bytes_max,
-            clock,
-            log,
-          })
-        : undefined,
-    })
-  }
-
-  #journal(shard: number, log: Log): Agent {
-    const { runtime, shared, clock } = this.options
-    const { ticks, marks, epoch, identity } = shared.shard(shard)
-    const near = shared.nearSeq(shard)
-    const postgres = shared.position(shard, POSITION.postgres)
-    const flushed = shared.position(shard, POSITION.postgresFlushed)
-    return new JournalAgent({
-      shard,
-      directory: this.journalDirectory(shard),
-      epoch,
-      identity,
-      settings: runtime.config.journal,
-      ring: new TickRingConsumer(ticks, GATING_SLOT.journal, near, this.bell('decode', shard)),
-      marks: new TickRingConsumer(marks, GATING_SLOT.journal, 0, this.bell('decode', shard)),
-      positions: {
-        written: shared.position(shard, POSITION.written),
-        durable: shared.position(shard, POSITION.durable),
-        oldest: shared.position(shard, POSITION.oldest),
-      },
-      // What the database has answered it may still lose, until it is on its disk.
-      storedSeq: () => (postgres.load() === SEQ_MAX ? SEQ_MAX : flushed.load()),
-      bells: this.bells([
-        ['postgres', shard],
-        ['source', 0],
-        ['serve', 0],
-      ]),
-      clock,
-      log,
-      counters: shared.counters('journal', String(shard)),
-      raise: this.options.raise,
-    })
-  }
-
-  #aggregate(log: Log): Agent {
-    const { shared } = this.options
-    const redis = this.bell('redis')
-    return new AggregateAgent({
-      latest: shared.latest,
-      onChange: () => {
-        if (shared.notice.take()) redis?.ring()
-      },
-      counters: shared.counters('aggregate'),
-      rings: this.shards().map(({ ticks }, shard) => ({
-        shard,
-        consumer: new TickRingConsumer(
-          ticks,
-          GATING_SLOT.aggregate,
-          shared.nearSeq(shard),
-          this.bell('decode', shard),
-        ),
-        tail: () => latestTail(this, shard, log),
-      })),
-    })
   }
 }

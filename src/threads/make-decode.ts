@@ -1,6 +1,5 @@
 // The decode agent of a shard, from the shared memory.
 
-import { join } from 'node:path'
 import { DecodeAgent, type DecodeCounters } from '../decode/agent.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { createDecoder, isFrameFormat } from '../decode/formats.ts'
@@ -13,10 +12,10 @@ import { FeedbackSender } from '../ring/feedback.ts'
 import { FrameRingConsumer } from '../ring/frame-ring.ts'
 import { GroupCommit } from '../ring/group-commit.ts'
 import { TickRingProducer } from '../ring/tick-ring.ts'
-import { DeadLetterStore } from '../validate/dead-letters.ts'
 import { Validator } from '../validate/rules.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
+import { makeDeadLetters } from './make-dead-letters.ts'
 import { batchIdsFor } from './planted-bugs.ts'
 import { withPoison } from './test-faults.ts'
 
@@ -72,21 +71,6 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     deadLetters: makeDeadLetters(factory, `shard-${shard}`, log),
     counters: (source) => counters[source] as DecodeCounters,
     clock,
-    log,
-  })
-}
-
-/**
- * The dead letters of one writing thread: `shard-<n>` for decode, `store-<n>` for the database
- * writer of a shard. Its owner calls `flush` now and then, and `close`.
- */
-export function makeDeadLetters(factory: AgentFactory, series: string, log: Log): DeadLetterStore {
-  const { config, paths } = factory.options.runtime
-  return new DeadLetterStore({
-    directory: join(paths.deadLetters, series),
-    config: config.dead_letters,
-    sources: config.sources.map(({ name }) => name),
-    counters: factory.options.shared.counters('dead_letters', series.replace('shard-', '')),
     log,
   })
 }

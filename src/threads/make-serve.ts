@@ -11,13 +11,13 @@ import { hostUrls } from '../storage/postgres/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { checkpointsPath, openFeedJournal } from './feed-journal.ts'
-import { postgresUrl } from './make-stores.ts'
 import { metricSources } from './metrics.ts'
 import { lapperFor } from './planted-bugs.ts'
+import { postgresUrl } from './postgres-url.ts'
 import { readiness } from './readiness.ts'
 import type { Runtime } from './runtime.ts'
 
-export function makeServeAgent(factory: AgentFactory, log: Log): Agent {
+export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log): Agent {
   const { runtime, shared, threads, clock, ask, faults } = factory.options
   const { serve } = runtime.config
   const shards = factory.shards()

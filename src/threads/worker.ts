@@ -7,7 +7,7 @@ import { systemAddon } from '../native/addon.ts'
 import { createLog } from '../ops/log.ts'
 import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
-import { AgentFactory } from './agents.ts'
+import { AgentFactory, type FactoryOptions, loadMakers } from './agents.ts'
 import { Asker } from './asker.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { clockFor } from './planted-bugs.ts'
@@ -38,7 +38,8 @@ const meter = new ThreadMeter(shared.counters('thread', thread.name), {
 })
 const faults = testFaults(process.env)
 const asker = new Asker((id, question) => tell({ type: 'question', id, question }))
-const factory = new AgentFactory({
+const makers = await loadMakers(thread.agents.map(({ stage }) => stage))
+const options: FactoryOptions = {
   runtime,
   shared,
   threads,
@@ -50,7 +51,8 @@ const factory = new AgentFactory({
   faults,
   raise: (report) => tell({ type: 'incident', report }),
   ask: asker.ask,
-})
+}
+const factory = new AgentFactory(options, makers)
 
 const runner = new Runner({
   seats: thread.agents.map((agent) => ({

@@ -10,7 +10,7 @@ import { JournalReader } from '../../src/journal/reader.ts'
 import { INSTRUMENTS_MAX, SEQ_MAX } from '../../src/limits.ts'
 import { silentLog } from '../../src/ops/log.ts'
 import { PIPELINE, POSITION } from '../../src/pipeline.ts'
-import { AgentFactory } from '../../src/threads/agents.ts'
+import { AgentFactory, loadMakers, type Makers } from '../../src/threads/agents.ts'
 import { COMMAND, Lifecycle, STATE } from '../../src/threads/lifecycle.ts'
 import { openShard } from '../../src/threads/open-shard.ts'
 import { type AgentPlan, planThreads } from '../../src/threads/plan.ts'
@@ -31,7 +31,7 @@ export class InlinePipeline {
   readonly #runtime: Runtime
   readonly #instrumentLog: InstrumentLog
 
-  private constructor(runtime: Runtime, clock: SimulatedClock) {
+  private constructor(runtime: Runtime, clock: SimulatedClock, makers: Makers) {
     this.clock = clock
     this.#runtime = runtime
     const { config, paths } = runtime
@@ -46,17 +46,20 @@ export class InlinePipeline {
     starts.forEach((_, shard) => {
       this.shared.position(shard, POSITION.postgres).store(SEQ_MAX)
     })
-    const factory = new AgentFactory({
-      runtime,
-      shared: this.shared,
-      threads,
-      clock,
-      log: () => silentLog,
-      wake: () => {},
-      announce: () => {},
-      raise: () => {},
-      ask: () => Promise.resolve({ status: 503, body: '{}' }),
-    })
+    const factory = new AgentFactory(
+      {
+        runtime,
+        shared: this.shared,
+        threads,
+        clock,
+        log: () => silentLog,
+        wake: () => {},
+        announce: () => {},
+        raise: () => {},
+        ask: () => Promise.resolve({ status: 503, body: '{}' }),
+      },
+      makers,
+    )
     const [thread] = threads
     if (thread === undefined) throw new Error('compact threading plans one thread')
     this.#agents = thread.agents.map((plan) => ({
@@ -98,7 +101,8 @@ export class InlinePipeline {
       redisTarget: undefined,
       session: 'inline',
     }
-    const pipeline = new InlinePipeline(runtime, new SimulatedClock())
+    const makers = await loadMakers(PIPELINE.map(({ stage }) => stage))
+    const pipeline = new InlinePipeline(runtime, new SimulatedClock(), makers)
     for (const { stage } of [...PIPELINE].reverse()) {
       await pipeline.#command(stage, COMMAND.run, STATE.running)
     }

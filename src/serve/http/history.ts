@@ -5,7 +5,7 @@
 // pool. Not for bulk: an analyst reads PostgreSQL itself. While no server answers, the breaker
 // answers for it at once; of several hosts, each is asked until one does, a standby too.
 
-import pg from 'pg'
+import type pg from 'pg'
 import { errorText } from '../../errors.ts'
 import { HISTORY_QUERIES_MAX, HISTORY_QUERY_MS_MAX } from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
@@ -93,7 +93,9 @@ export class PostgresHistory implements History {
 
   async query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]> {
     const { breaker, schema } = this.#options
-    const pools = this.#poolsNow()
+    // Loaded by the first query, not by the start of the daemon.
+    const { Pool } = (await import('pg')).default
+    const pools = this.#poolsNow(Pool)
     if (pools.some((pool) => pool.waitingCount >= HISTORY_QUERIES_MAX)) {
       throw new HistoryUnavailable('busy', 'too many queries at once; try again', undefined)
     }
@@ -125,21 +127,22 @@ export class PostgresHistory implements History {
   }
 
   /** A pool a host, the one that answered last first; those of former addresses are ended. */
-  #poolsNow(): pg.Pool[] {
+  #poolsNow(Pool: typeof pg.Pool): pg.Pool[] {
     const urls = this.#options.urls()
     for (const [url, pool] of this.#pools) {
       if (urls.includes(url)) continue
       this.#pools.delete(url)
       pool.end().catch(() => {})
     }
-    for (const url of urls) if (!this.#pools.has(url)) this.#pools.set(url, this.#newPool(url))
+    for (const url of urls)
+      if (!this.#pools.has(url)) this.#pools.set(url, this.#newPool(Pool, url))
     const rank = (url: string) => (url === this.#preferred ? -1 : urls.indexOf(url))
     return [...this.#pools].sort(([a], [b]) => rank(a) - rank(b)).map(([, pool]) => pool)
   }
 
-  #newPool(url: string): pg.Pool {
+  #newPool(Pool: typeof pg.Pool, url: string): pg.Pool {
     const { connectTimeoutMs, log } = this.#options
-    const pool = new pg.Pool({
+    const pool = new Pool({
       connectionString: url,
       application_name: 'tickd serve',
       max: HISTORY_QUERIES_MAX,

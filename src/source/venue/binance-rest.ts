@@ -1,7 +1,7 @@
 // Binance's REST interface, as far as a feed needs it: book snapshots and the limits on asking.
 // Every outcome is a value; nothing here throws but bugs.
 
-import { Agent, request } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import { errorText } from '../../errors.ts'
 import { FRAME_BYTES_MAX, KIB } from '../../limits.ts'
 import { type BinanceFacts, retryAfterMs } from './binance-wire.ts'
@@ -23,12 +23,7 @@ const BODY_BYTES_MAX = FRAME_BYTES_MAX - KIB
 export class BinanceRest {
   readonly #base: string
   readonly #facts: BinanceFacts
-  readonly #agent = new Agent({
-    connect: { timeout: TIMEOUT_MS },
-    headersTimeout: TIMEOUT_MS,
-    bodyTimeout: TIMEOUT_MS,
-    connections: 1,
-  })
+  #agent: Agent | undefined
 
   /** `base`: the address without a path; empty = the venue's own. */
   constructor(base: string, facts: BinanceFacts) {
@@ -39,7 +34,7 @@ export class BinanceRest {
   async snapshot(symbol: string, limit: number): Promise<SnapshotOutcome> {
     const url = `${this.#base}${this.#facts.depthPath}?symbol=${symbol}&limit=${limit}`
     try {
-      const { statusCode, headers, body } = await request(url, { dispatcher: this.#agent })
+      const { statusCode, headers, body } = await this.#get(url)
       const bytes = await readBody(body)
       if (bytes === undefined) return failure(`an answer of more than ${BODY_BYTES_MAX} bytes`)
       if (statusCode === 200) {
@@ -61,7 +56,7 @@ export class BinanceRest {
     if (limitsPath === '') return undefined
     try {
       const url = `${this.#base}${limitsPath}?symbol=${symbol}`
-      const { statusCode, body } = await request(url, { dispatcher: this.#agent })
+      const { statusCode, body } = await this.#get(url)
       const bytes = await readBody(body)
       if (statusCode !== 200 || bytes === undefined) return undefined
       return weightPerMinute(JSON.parse(bytes.toString('utf8')))
@@ -72,7 +67,19 @@ export class BinanceRest {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    await this.#agent?.destroy()
+  }
+
+  /** The client is loaded by the first request: most daemons ask no venue for anything. */
+  async #get(url: string): Promise<Dispatcher.ResponseData> {
+    const { Agent, request } = await import('undici')
+    this.#agent ??= new Agent({
+      connect: { timeout: TIMEOUT_MS },
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+      connections: 1,
+    })
+    return request(url, { dispatcher: this.#agent })
   }
 }
 

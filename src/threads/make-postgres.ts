@@ -1,18 +1,15 @@
-// The agents of the stores, from the shared memory.
+// The PostgreSQL agent of a shard, from the shared memory.
 
 import { idText } from '../journal/identity.ts'
 import { STORE_REASONS } from '../ledger/reasons.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
 import { PostgresAgent, type RefusedRecords } from '../storage/postgres/agent.ts'
-import { externalUrl } from '../storage/postgres/config.ts'
-import { RedisAgent } from '../storage/redis/agent.ts'
-import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { startOf, storeReaders } from './journal-readers.ts'
-import { makeDeadLetters } from './make-decode.ts'
-import type { Runtime } from './runtime.ts'
+import { makeDeadLetters } from './make-dead-letters.ts'
+import { postgresUrl } from './postgres-url.ts'
 
 export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log): Agent {
   const { runtime, shared, clock, wake, raise } = factory.options
@@ -45,11 +42,6 @@ export function makePostgresAgent(factory: AgentFactory, shard: number, log: Log
   })
 }
 
-/** Looked up at each attempt to connect: a password file may have been written anew. */
-export function postgresUrl({ config, postgresUrl }: Runtime): string {
-  return config.postgres.mode === 'external' ? externalUrl(config.postgres) : postgresUrl
-}
-
 /** Refused records are dead letters of the stage `store`. */
 function refusedRecords(factory: AgentFactory, shard: number, log: Log): RefusedRecords {
   const letters = makeDeadLetters(factory, `store-${shard}`, log)
@@ -61,23 +53,4 @@ function refusedRecords(factory: AgentFactory, shard: number, log: Log): Refused
     },
     close: () => letters.close(),
   }
-}
-
-export function makeRedisAgent(factory: AgentFactory, log: Log): Agent {
-  const { runtime, shared, clock, wake } = factory.options
-  const { redis } = runtime.config
-  return new RedisAgent({
-    config: redis,
-    // Looked up at each attempt, as above.
-    target: () =>
-      redis.mode === 'external' ? externalTarget(redis) : (runtime.redisTarget as RedisTarget),
-    latest: shared.latest,
-    notice: shared.notice,
-    instruments: shared.instruments,
-    clock,
-    log,
-    counters: shared.counters('redis'),
-    board: shared.breaker('redis'),
-    wake,
-  })
 }
