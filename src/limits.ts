@@ -93,7 +93,7 @@ export const STORE_RETRY_MS_MIN = 100
 export const STORE_RETRY_MS_MAX = 10_000
 /** Records that the database may refuse in a minute; with more, it is no record that is wrong. */
 export const STORE_REFUSALS_PER_MINUTE_MAX = 100
-/** A start waits so long for a database; then the daemon runs, and the store goes on trying. */
+/** A start waits so long for a database or Redis; then the daemon runs, and goes on trying. */
 export const STORE_START_MS_MAX = 2000
 /** A database that answers nothing for so long is given up, and connected anew. */
 export const STORE_STALL_MS_MAX = 60_000
@@ -111,6 +111,8 @@ export const FEED_MESSAGE_BYTES_RECEIVED_MAX = 256 * KIB
 /** Symbols and globs of one subscription; globs cost a scan of the instruments each. */
 export const FEED_SYMBOLS_MAX = 1000
 export const FEED_GLOBS_MAX = 16
+/** Streams that a connection left by an update and can still fill what it missed of. */
+export const FEED_FORMER_STREAMS_MAX = 16
 /** Distinct streams at once: each has a sequence and a frame buffer of its own. */
 export const FEED_STREAMS_MAX = 16_384
 /** Instruments listed in one answer; the rest are in GET /v1/instruments. */
@@ -136,6 +138,12 @@ export const FEED_CHECKPOINT_TICKS = 524_288
 export const FEED_CHECKPOINT_BYTES_MAX = 16 * MIB
 /** The `latest` channel and the image after conflation: newest values are sent this often. */
 export const FEED_LATEST_MS = 50
+/** Levels of a side of a book: more than venues' images have. Beyond them the worst are given up. */
+export const FEED_BOOK_LEVELS_MAX = 8192
+/** All books together; where it is used up, they give up their worst levels. */
+export const FEED_BOOKS_BYTES_MAX = 256 * MIB
+/** Channels book.1 … book.50: levels of a side. */
+export const FEED_BOOK_DEPTH_MAX = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 

@@ -35,10 +35,6 @@ export const redis = z
     timeout_ms: int(50, 600_000)
       .default(5000)
       .describe('Wait for a connection, and for the next byte of an answer.'),
-    start_without: z
-      .boolean()
-      .default(false)
-      .describe('external: start although Redis does not answer, and connect when it does.'),
     prefix: z.string().max(64).default('tickd:').describe('Prefix of all keys.'),
     flush_ms: int(1, 60_000).default(100).describe('Latest values are written this often.'),
     stream_entries_max: int(0, 10_000_000)

@@ -1,6 +1,7 @@
 // The daemon and a Redis that is away, hangs and comes back: ingest goes on, /readyz says degraded
 // and why, /metrics too, and in the end Redis holds what /v1/latest does.
 
+import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { DaemonProcess } from '../support/daemon.ts'
@@ -14,7 +15,7 @@ t.setTimeout(120_000)
 
 interface Readiness {
   status: string
-  dependencies: { redis: { state: string } }
+  dependencies: { redis: { state: string; last_error: string } }
 }
 
 t.test('a daemon without its Redis', { skip }, async (t) => {
@@ -30,7 +31,6 @@ t.test('a daemon without its Redis', { skip }, async (t) => {
       redis: {
         mode: 'external',
         url: `redis://${host}:${port}`,
-        start_without: true,
         timeout_ms: 500,
       },
     },
@@ -78,6 +78,11 @@ t.test('a daemon without its Redis', { skip }, async (t) => {
     client.disconnect()
   }
 
+  await t.test('it said at the start that it goes without', async (t) => {
+    const said = daemon.lines.filter(({ msg }) => msg.startsWith('starting without Redis'))
+    t.match(said, [{ code: 'REDIS_UNREACHABLE', error: /ECONNREFUSED.*check that it runs/ }])
+  })
+
   await t.test('it starts degraded, takes ticks, and says what is wrong', async (t) => {
     t.equal(await push(), 200)
     await untilState('degraded')
@@ -117,8 +122,52 @@ t.test('a daemon without its Redis', { skip }, async (t) => {
     await untilSame()
   })
 
+  await t.test('its password is changed: said in /readyz, until it is changed back', async (t) => {
+    await redis.call('CONFIG', 'SET', 'requirepass', 's3cret')
+    const refused = async () => {
+      // Those who are in stay in, as long as they are not sent away.
+      const client = await redis.client({ password: 's3cret' })
+      await client.call('CLIENT', 'KILL', 'TYPE', 'normal')
+      client.disconnect()
+      return (await readyz()).body.dependencies.redis.last_error?.includes('NOAUTH')
+    }
+    await until(refused, 'it is refused')
+    const { code, body } = await readyz()
+    t.equal(code, 200)
+    t.match(body, {
+      status: 'degraded',
+      dependencies: { redis: { last_error: /refused: NOAUTH.*redis\.password_file/ } },
+    })
+    t.equal(await push(), 200)
+    const client = await redis.client({ password: 's3cret' })
+    await client.config('SET', 'requirepass', '')
+    client.disconnect()
+    await untilState('ready')
+    await untilSame()
+  })
+
   await t.test('it is said once each, not at each attempt', async (t) => {
     const said = daemon.lines.filter(({ msg }) => msg.startsWith('Redis failed'))
     t.ok(said.length >= 2 && said.length < 12, `${said.length} lines`)
   })
+})
+
+t.test('a Redis that takes the connection and says nothing holds no start up', async (t) => {
+  const mute = createServer()
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => mute.close())
+  const { port } = mute.address() as { port: number }
+  const daemon = await DaemonProcess.start({
+    config: {
+      sources: [{ name: 'push', type: 'http' }],
+      postgres: { mode: 'off' },
+      redis: { mode: 'external', url: `redis://127.0.0.1:${port}`, timeout_ms: 600_000 },
+    },
+  })
+  t.teardown(() => daemon.stop())
+  const errors = daemon.lines.filter(({ code }) => code === 'REDIS_UNREACHABLE')
+  t.match(errors, [
+    { msg: /^starting without Redis/, error: /no answer within 2000 ms/ },
+    { msg: /^Redis failed/, error: /no answer within 2000 ms/ },
+  ])
 })

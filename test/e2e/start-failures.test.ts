@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { startPostgres } from '../support/postgres.ts'
+import { redisBinary } from '../support/redis.ts'
+import { RedisFleet } from '../support/redis-fleet.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const workDir = mkdtempSync(join(tmpdir(), 'tickd-fail-'))
@@ -108,15 +110,21 @@ t.test('a wrong password is one line without the password, exit 1', async (t) =>
   t.notMatch(stderr, /wrong-secret/)
 })
 
-t.test('a Redis that does not answer is one line, exit 1', async (t) => {
+const skip = redisBinary === undefined && 'there is no redis-server on this machine'
+t.test('a Redis that refuses is one line without the password, exit 1', { skip }, async (t) => {
+  const fleet = new RedisFleet()
+  t.teardown(() => fleet.stop())
+  const { address } = await fleet.add()
+  const { host, port } = address
   const { status, stderr } = run('redis', [
     SYNTHETIC,
     'postgres.mode=off',
-    'redis={mode: external, url: "redis://127.0.0.1:1"}',
+    `redis={mode: external, url: "redis://tickd:wrong-secret@${host}:${port}"}`,
   ])
   t.equal(status, 1)
   t.equal(errorLines(stderr).length, 1)
-  t.match(stderr, /REDIS_UNREACHABLE/)
+  t.match(stderr, /WRONGPASS.*redis\.password_file.*REDIS_REFUSED/)
+  t.notMatch(stderr, /wrong-secret/)
 })
 
 t.test('a state directory that cannot be written is one line, exit 1', async (t) => {

@@ -243,7 +243,6 @@ export class Site {
       redis: {
         mode: 'external',
         url: `redis://${HOST}:${this.proxies.redis.port}`,
-        start_without: true,
         timeout_ms: 1000,
       },
       serve: {

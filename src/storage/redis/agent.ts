@@ -9,7 +9,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/schema.ts'
 import { errorText, TickdError } from '../../errors.ts'
-import { REDIS_CHECK_MS, REDIS_PIPELINE_VALUES_MAX } from '../../limits.ts'
+import { REDIS_CHECK_MS, REDIS_PIPELINE_VALUES_MAX, STORE_START_MS_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
@@ -98,10 +98,9 @@ export class RedisAgent implements Agent {
     this.#versions = new Int32Array(instruments.capacity * KINDS.length)
   }
 
-  /** A Redis that is away does not hold the start up where the daemon may start without it. */
+  /** A Redis that is away, or says no, holds a start up for a moment only. */
   async onStart(): Promise<void> {
-    const opening = this.#tryOpen()
-    if (!this.#options.config.start_without) await opening
+    await this.#tryOpen(STORE_START_MS_MAX)
   }
 
   doWork(): number {
@@ -132,7 +131,8 @@ export class RedisAgent implements Agent {
 
   drain(): boolean {
     this.#isDraining = true
-    if (this.#writer === undefined) return !this.#isOpening
+    // A stop does not wait to hear the same again from one that is away.
+    if (this.#writer === undefined) return !this.#isOpening || this.#lastError !== undefined
     return !this.#isAsking && !this.#hasChanged()
   }
 
@@ -146,7 +146,7 @@ export class RedisAgent implements Agent {
     return { connected: this.#writer !== undefined, lastError: this.#lastError }
   }
 
-  async #tryOpen(): Promise<void> {
+  async #tryOpen(openMsMax?: number): Promise<void> {
     if (this.#isClosed || !this.#breaker.tryNow()) return
     const { config, log, counters, open = RedisWriter.open } = this.#options
     this.#isOpening = true
@@ -157,6 +157,7 @@ export class RedisAgent implements Agent {
         prefix: config.prefix,
         streamEntriesMax: config.stream_entries_max,
         timeoutMs: config.timeout_ms,
+        ...(openMsMax === undefined ? {} : { openMsMax }),
         onLost: () => {
           if (writer !== undefined && writer === this.#writer) this.#fail(lost())
         },

@@ -14,6 +14,8 @@ export interface ConnectOptions {
   readonly where: string
   /** Of the whole: name, connection, greeting. */
   readonly timeoutMs: number
+  /** Ends the attempt. */
+  readonly signal?: AbortSignal
   /** The connection has ended, after it was given out. */
   readonly onLost?: () => void
 }
@@ -23,6 +25,7 @@ export async function connect({
   options,
   where,
   timeoutMs,
+  signal,
   onLost = () => {},
 }: ConnectOptions): Promise<Redis> {
   const redis = new Redis({
@@ -47,11 +50,15 @@ export async function connect({
     reason ??= error
   })
   // The client bounds the connecting, but not the answers that it waits for behind it.
-  const timer = setTimeout(() => {
-    reason ??= new Error(`no answer within ${timeoutMs} ms`)
+  const giveUp = (text: string) => {
+    reason ??= new Error(text)
     redis.disconnect()
-  }, timeoutMs)
+  }
+  const timer = setTimeout(() => giveUp(`no answer within ${timeoutMs} ms`), timeoutMs)
+  const onAbort = () => giveUp('it was given up')
+  signal?.addEventListener('abort', onAbort)
   try {
+    signal?.throwIfAborted()
     await redis.connect()
     await redis.ping()
     redis.once('close', onLost)
@@ -61,5 +68,6 @@ export async function connect({
     throw explain(reason ?? thrown, where)
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
   }
 }

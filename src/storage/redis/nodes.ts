@@ -31,6 +31,8 @@ export interface NodeCommand {
 export interface RedisNodesOptions {
   readonly target: RedisTarget
   readonly timeoutMs: number
+  /** Of the opening as a whole; without it, as long as its connections may take. */
+  readonly openMsMax?: number
   /** A connection was lost: nothing more is to be had from here. */
   readonly onLost: () => void
 }
@@ -53,7 +55,8 @@ export class RedisNodes {
   #master: NodeAddress | undefined
   #slots: SlotMap | undefined
   #isStale = false
-  #isClosed = false
+  /** Ends the connections that are being made. */
+  readonly #closing = new AbortController()
   #bytesClosed = 0
 
   private constructor(options: RedisNodesOptions) {
@@ -62,10 +65,10 @@ export class RedisNodes {
 
   /** Throws TickdError REDIS_UNREACHABLE or REDIS_REFUSED. */
   static async open(options: RedisNodesOptions): Promise<RedisNodes> {
-    const { target, timeoutMs } = options
+    const { target, timeoutMs, openMsMax = Number.POSITIVE_INFINITY } = options
     const nodes = new RedisNodes(options)
     // Connections have limits of their own; what is asked on them has not.
-    const limitMs = timeoutMs * (target.seeds.length + 2)
+    const limitMs = Math.min(timeoutMs * (target.seeds.length + 2), openMsMax)
     let reason: unknown
     const timer = setTimeout(() => {
       reason = new Error(`no answer within ${limitMs} ms`)
@@ -116,7 +119,8 @@ export class RedisNodes {
       if (target.kind === 'sentinel') {
         // Sentinels that are all away say nothing against a master that answers.
         const limitMs = timeoutMs / (target.seeds.length + 1)
-        const master = await findMaster(target, limitMs).catch(() => this.#master)
+        const { signal } = this.#closing
+        const master = await findMaster(target, limitMs, signal).catch(() => this.#master)
         if (master !== undefined && addressText(master) !== addressText(this.#master ?? master)) {
           throw new Error(`the master is now ${addressText(master)}`)
         }
@@ -145,7 +149,7 @@ export class RedisNodes {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#closing.abort()
     for (const { redis } of this.#nodes.values()) redis.disconnect()
   }
 
@@ -157,7 +161,7 @@ export class RedisNodes {
       await this.#connect(ONLY, { host, port }, target.options)
       return
     }
-    this.#master = await findMaster(target, timeoutMs)
+    this.#master = await findMaster(target, timeoutMs, this.#closing.signal)
     await this.#connect(ONLY, this.#master, { ...target.options, ...this.#master })
     // Sentinels may be a moment late: a server that has been demoted says so itself.
     const role = await (this.#nodes.get(ONLY) as Node).redis.call('ROLE')
@@ -218,14 +222,16 @@ export class RedisNodes {
       options,
       where: name === ONLY ? target.show : `${name} (${target.show})`,
       timeoutMs,
+      signal: this.#closing.signal,
       onLost: () => {
         // One that was let go is nobody's loss.
-        if (!this.#isClosed && node !== undefined && this.#nodes.get(name) === node) onLost()
+        if (!this.#closing.signal.aborted && node !== undefined && this.#nodes.get(name) === node)
+          onLost()
       },
     })
     node = { redis, address }
     this.#nodes.set(name, node)
-    if (this.#isClosed) redis.disconnect()
+    if (this.#closing.signal.aborted) redis.disconnect()
     return node
   }
 

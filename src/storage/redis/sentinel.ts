@@ -5,14 +5,18 @@ import { addressText, type NodeAddress, type RedisTarget } from './config.ts'
 import { connect } from './connection.ts'
 
 /** Throws TickdError REDIS_UNREACHABLE or REDIS_REFUSED. */
-export async function findMaster(target: RedisTarget, timeoutMs: number): Promise<NodeAddress> {
+export async function findMaster(
+  target: RedisTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<NodeAddress> {
   const { seeds, masterName, sentinelOptions, show } = target
   const problems: string[] = []
   for (const { host, port } of seeds) {
     const where = `sentinel ${addressText({ host, port })}`
     try {
       const options = { ...sentinelOptions, host, port }
-      const sentinel = await connect({ options, where, timeoutMs })
+      const sentinel = await connect({ options, where, timeoutMs, signal })
       const timer = setTimeout(() => sentinel.disconnect(), timeoutMs)
       try {
         const found = await sentinel.call('SENTINEL', 'get-master-addr-by-name', masterName)

@@ -2,6 +2,7 @@
 
 import type { Config } from '../../config/schema.ts'
 import { TickdError } from '../../errors.ts'
+import { STORE_START_MS_MAX } from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
 import { cliArguments, externalTarget, type RedisTarget, urlTarget } from './config.ts'
 import { EmbeddedRedis, findRedisBinary } from './embedded.ts'
@@ -16,8 +17,8 @@ export interface RedisServer {
 }
 
 /**
- * undefined = switched off, or `auto` and there is no redis-server. Throws TickdError REDIS_… when
- * the server cannot be used.
+ * undefined = switched off, or `auto` and there is no redis-server. Throws TickdError REDIS_REFUSED
+ * and the like when the server cannot be used; one that is away is left to the store to wait for.
  */
 export async function startRedis(
   config: Config['redis'],
@@ -41,8 +42,12 @@ export async function startRedis(
 }
 
 /** Connects once. Returns the server's version; throws REDIS_UNREACHABLE or REDIS_REFUSED. */
-export async function checkRedis(target: RedisTarget, timeoutMs: number): Promise<string> {
-  const nodes = await RedisNodes.open({ target, timeoutMs, onLost: () => {} })
+export async function checkRedis(
+  target: RedisTarget,
+  timeoutMs: number,
+  openMsMax = Number.POSITIVE_INFINITY,
+): Promise<string> {
+  const nodes = await RedisNodes.open({ target, timeoutMs, openMsMax, onLost: () => {} })
   const timer = setTimeout(() => nodes.close(), timeoutMs)
   try {
     return await nodes.version()
@@ -52,18 +57,17 @@ export async function checkRedis(target: RedisTarget, timeoutMs: number): Promis
   }
 }
 
-/** What it refuses is for somebody to mend before a start; that it is away may be no reason. */
+/** What it refuses is for somebody to mend before a start; that it is away is no reason. */
 async function useExternal(config: Config['redis'], log: Log): Promise<RedisServer> {
   const target = externalTarget(config)
   const server = { target, cliArguments: cliArguments(target), stop: async () => {} }
   try {
-    const version = await checkRedis(target, config.timeout_ms)
+    const version = await checkRedis(target, config.timeout_ms, STORE_START_MS_MAX)
     log.info({ version, redis: target.show }, 'Redis answers')
   } catch (thrown) {
-    const mayWait = config.start_without && thrown instanceof TickdError && thrown.canRetry
-    if (!mayWait) throw thrown
+    if (!(thrown instanceof TickdError && thrown.canRetry)) throw thrown
     const { code, message } = thrown
-    log.warn({ code, error: message }, 'starting without Redis, which does not answer')
+    log.error({ code, error: message }, 'starting without Redis: its latest values stand still')
   }
   return server
 }

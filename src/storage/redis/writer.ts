@@ -20,6 +20,7 @@ export interface RedisWriterOptions {
   readonly prefix: string
   readonly streamEntriesMax: number
   readonly timeoutMs: number
+  readonly openMsMax?: number
   readonly onLost: () => void
 }
 
