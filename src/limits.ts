@@ -144,12 +144,6 @@ export const FEED_BOOK_LEVELS_MAX = 8192
 export const FEED_BOOKS_BYTES_MAX = 256 * MIB
 /** Channels book.1 … book.50: levels of a side. */
 export const FEED_BOOK_DEPTH_MAX = 50
-/** Levels of a side of a book: more than venues' images have. Beyond them the worst are given up. */
-export const FEED_BOOK_LEVELS_MAX = 8192
-/** All books together; where it is used up, they give up their worst levels. */
-export const FEED_BOOKS_BYTES_MAX = 256 * MIB
-/** Channels book.1 … book.50: levels of a side. */
-export const FEED_BOOK_DEPTH_MAX = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
