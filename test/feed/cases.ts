@@ -9,6 +9,7 @@ import { AUTHENTICATION } from './authentication.ts'
 import { GOING_BACK } from './going-back.ts'
 import { REFUSALS } from './refusals.ts'
 import { closeOf, control, type FeedCase, firstFrames, upgradeStatus } from './target.ts'
+import { UPDATING } from './updating.ts'
 
 const PROTOCOLS = ['tickd.v1.fb', 'tickd.v1.msgpack', 'tickd.v1.json']
 
@@ -222,6 +223,7 @@ export const CASES: readonly FeedCase[] = [
   ...CONNECTING,
   ...AUTHENTICATION,
   ...REQUESTS,
+  ...UPDATING,
   ...STREAMS,
   ...TOLD,
   ...GOING_BACK,

@@ -142,7 +142,11 @@ t.test('the feed: a key in the handshake, with its rights', async (t) => {
   t.match(await ask({ channel: 'trades', symbols: ['ETH-USDT'] }), { name: 'forbidden' })
   t.match(await ask({ channel: 'trades', symbols: ['B*'] }), { name: 'forbidden' })
   t.match(await ask({ channel: 'trades', symbols: ['BTC-USDT', 'x:ETH-EUR'] }), { op: 'ack' })
-  t.match(await ask({ channel: 'trades', symbols: ['BTC-*'] }), { op: 'ack' })
+  const { stream } = await ask({ channel: 'trades', symbols: ['BTC-*'] })
+  const update = (fields: object) => client.ask({ op: 'update', stream, ...fields })
+  t.match(await update({ add: ['BTC-EUR', 'ETH-USDT'] }), { name: 'forbidden', msg: /ETH-USDT/ })
+  t.match(await update({ add: ['*'], remove: ['BTC-*'] }), { name: 'forbidden' })
+  t.match(await update({ add: ['x:ETH-*'] }), { op: 'ack', was: { stream } })
   t.match(await ask({ channel: 'test' }), { op: 'ack' })
   t.match(await client.ask({ op: 'auth', token: key }), { name: 'already_authenticated' })
 })
@@ -224,7 +228,9 @@ t.test('limits of a key are answered with the time to wait', async (t) => {
   t.match(await pending.op('error'), { name: 'key_limit', retry_after_ms: Number })
   t.equal(await closeOf(pending), 4001)
   await a.subscribe({ channel: 'trades' })
-  await b.subscribe({ channel: 'trades' })
+  const stream = await b.subscribe({ channel: 'trades' })
+  const add = ['BTC-USDT', '*']
+  t.match(await b.ask({ op: 'update', stream, add }), { op: 'ack' }, 'none more')
   t.match(await b.ask({ op: 'subscribe', channel: 'quotes' }), {
     name: 'key_limit',
     retry_after_ms: 1000,

@@ -59,18 +59,22 @@ export class Pass {
    * infinite = nobody knows.
    */
   authorize(channel: string, patterns: readonly string[], backMs: number): Refusal | undefined {
+    const refusal = this.permit(channel, patterns, backMs)
+    const { holder } = this
+    if (refusal !== undefined || holder === undefined) return refusal
+    if (holder.subscriptionCount < holder.limits.subscriptions) return undefined
+    const message = `the key has ${holder.limits.subscriptions} subscriptions`
+    return { error: 'key_limit', message, retryAfterMs: SUBSCRIPTION_RETRY_MS }
+  }
+
+  /** As `authorize`, whatever the number of subscriptions: for one that is there already. */
+  permit(channel: string, patterns: readonly string[], backMs: number): Refusal | undefined {
     if (!this.mayRead(channel)) return forbidden(`no right to the channel ${channel}`)
     if (!this.mayGoBack(backMs)) {
       return forbidden(`no right to go back further than ${this.grant.replay_ms} ms`)
     }
     const refused = patterns.find((pattern) => !this.#covers(pattern))
-    if (refused !== undefined) return forbidden(`no right to ${refused.slice(0, 100)}`)
-    const { holder } = this
-    if (holder !== undefined && holder.subscriptionCount >= holder.limits.subscriptions) {
-      const message = `the key has ${holder.limits.subscriptions} subscriptions`
-      return { error: 'key_limit', message, retryAfterMs: SUBSCRIPTION_RETRY_MS }
-    }
-    return undefined
+    return refused === undefined ? undefined : forbidden(`no right to ${refused.slice(0, 100)}`)
   }
 
   subscribed(): void {

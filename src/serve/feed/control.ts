@@ -29,6 +29,15 @@ export interface Subscribe {
   readonly shard: number | undefined
 }
 
+/** Which symbols a stream has is changed, while it goes on. */
+export interface Update {
+  readonly op: 'update'
+  readonly stream: number
+  readonly add: readonly string[]
+  readonly remove: readonly string[]
+  readonly from: 'live' | 'snapshot'
+}
+
 export interface Fill {
   readonly op: 'fill'
   readonly stream: number
@@ -47,7 +56,7 @@ export interface Ping {
   readonly op: 'ping'
 }
 
-export type Control = Subscribe | Unsubscribe | Fill | Ping
+export type Control = Subscribe | Update | Unsubscribe | Fill | Ping
 
 export interface Parsed {
   readonly id: ControlId
@@ -60,6 +69,7 @@ const TIME_LENGTH_MAX = 40
 const textEncoder = new TextEncoder()
 const FIELDS: Readonly<Record<Control['op'], readonly string[]>> = {
   subscribe: ['op', 'id', 'channel', 'symbols', 'from', 'slow', 'shard'],
+  update: ['op', 'id', 'stream', 'add', 'remove', 'from'],
   fill: ['op', 'id', 'stream', 'epoch', 'from', 'to'],
   unsubscribe: ['op', 'id', 'stream'],
   ping: ['op', 'id'],
@@ -99,6 +109,7 @@ function readControl(fields: Record<string, unknown>): Control | Refusal {
     return refuse('bad_field', `${stranger.slice(0, 64)}: not a field of ${op}`)
   }
   if (op === 'subscribe') return readSubscribe(fields)
+  if (op === 'update') return readUpdate(fields)
   if (op === 'unsubscribe') return readUnsubscribe(fields)
   if (op === 'fill') return readFill(fields)
   return { op: 'ping' }
@@ -149,6 +160,26 @@ function readFrom(from: unknown): Subscribe['from'] | undefined {
   return { words, ms: time.sec * 1000 + Math.floor(time.nsec / 1e6) }
 }
 
+function readUpdate(fields: Record<string, unknown>): Update | Refusal {
+  const { stream, add, remove, from = 'live' } = fields
+  if (!isWhole(stream, 0)) return refuse('bad_field', 'stream: the number from the ack')
+  if (add === undefined && remove === undefined) {
+    return refuse('bad_field', 'add, remove: the symbols that come and go')
+  }
+  for (const [name, symbols] of Object.entries({ add, remove })) {
+    const fault = symbols === undefined ? '' : symbolsFault(symbols)
+    if (fault !== '') return refuse('bad_field', `${name}: ${fault}`)
+  }
+  if (from !== 'live' && from !== 'snapshot') {
+    return refuse('bad_field', 'from is "live" or "snapshot"')
+  }
+  const added = (add ?? []) as string[]
+  const removed = (remove ?? []) as string[]
+  const both = added.find((symbol) => removed.includes(symbol))
+  if (both !== undefined) return refuse('bad_field', `${both}: to be added and removed`)
+  return { op: 'update', stream, add: added, remove: removed, from }
+}
+
 function readFill({ stream, epoch, from, to }: Record<string, unknown>): Fill | Refusal {
   if (!isWhole(stream, 0)) return refuse('bad_field', 'stream: the number from the ack')
   if (epoch !== undefined && !isWhole(epoch, 1)) return refuse('bad_field', 'epoch: a number')
@@ -162,7 +193,8 @@ function isWhole(value: unknown, min: number): value is number {
   return Number.isSafeInteger(value) && (value as number) >= min
 }
 
-function symbolsFault(symbols: unknown): string {
+/** Why these cannot be the symbols of a subscription; '' = they can. */
+export function symbolsFault(symbols: unknown): string {
   if (!Array.isArray(symbols) || symbols.length === 0) return 'a list of at least one'
   if (symbols.length > FEED_SYMBOLS_MAX) return `at most ${FEED_SYMBOLS_MAX}`
   let globCount = 0

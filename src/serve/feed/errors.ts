@@ -26,6 +26,7 @@ export const FEED_ERRORS = {
     code: 2010,
     meaning: 'the journal cannot be read there; the replay has ended',
   },
+  update_unavailable: { code: 2011, meaning: 'the symbols of this stream cannot be changed' },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
   stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
   key_limit: { code: 3004, meaning: 'a limit of the key; try again after `retry_after_ms`' },
@@ -52,6 +53,17 @@ export interface Refusal {
   readonly error: FeedErrorName
   readonly message: string
   readonly retryAfterMs?: number
+}
+
+const REPLAY_RETRY_MS = 1000
+
+export function unknownStream(stream: number): Refusal {
+  return { error: 'unknown_stream', message: `no subscription to stream ${stream}` }
+}
+
+export function tooManyReplays(): Refusal {
+  const message = 'a replay or fill of this stream is under way, or too many are'
+  return { error: 'replay_limit', message, retryAfterMs: REPLAY_RETRY_MS }
 }
 
 export function errorJson(refusal: Refusal, id: string | number | undefined): string {

@@ -183,6 +183,7 @@ export class Feed implements FeedHandler<Subscriber> {
     for (const subscription of [...subscriber.subscriptions.values()]) {
       this.#subscribing.remove(subscription)
     }
+    this.#subscribing.replays.endAll(subscriber)
     this.#options.counters.set('subscribers', this.#subscribers.size)
   }
 
@@ -276,6 +277,8 @@ export class Feed implements FeedHandler<Subscriber> {
     switch (control.op) {
       case 'subscribe':
         return this.#subscribing.subscribe(subscriber, id, control)
+      case 'update':
+        return this.#subscribing.update(subscriber, id, control)
       case 'unsubscribe':
         return this.#subscribing.unsubscribe(subscriber, id, control)
       case 'fill':

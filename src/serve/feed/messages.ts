@@ -24,14 +24,6 @@ export function subscribeAck(
   instruments: readonly Instrument[],
   from: { epoch: number; nextSeq: number | null; isReplay: boolean },
 ): string {
-  let room = FEED_INSTRUMENTS_LISTED_MAX
-  const results = [...byPattern(symbols, instruments)].map(([symbol, named]) => {
-    const shown = listed(named.slice(0, room))
-    room -= shown.length
-    const isUnknown = named.length === 0 && !symbol.includes('*') && stream.name !== 'test'
-    const result = isUnknown ? 'unknown' : 'ok'
-    return { symbol, result, instrument_count: named.length, instruments: shown }
-  })
   return JSON.stringify({
     op: 'ack',
     ...withId(id),
@@ -40,7 +32,48 @@ export function subscribeAck(
     epoch: from.epoch,
     next_seq: from.nextSeq,
     ...(from.isReplay ? { replay: true } : {}),
-    symbols: results,
+    symbols: resultsOf(stream, symbols, instruments),
+  })
+}
+
+/** What became of each symbol that was asked for. */
+function resultsOf(stream: Stream, symbols: readonly string[], instruments: readonly Instrument[]) {
+  let room = FEED_INSTRUMENTS_LISTED_MAX
+  return [...byPattern(symbols, instruments)].map(([symbol, named]) => {
+    const shown = listed(named.slice(0, room))
+    room -= shown.length
+    const isUnknown = named.length === 0 && !symbol.includes('*') && stream.name !== 'test'
+    const result = isUnknown ? 'unknown' : 'ok'
+    return { symbol, result, instrument_count: named.length, instruments: shown }
+  })
+}
+
+/** The subscription goes on as `stream`; what it was has ended before `was.nextSeq`. */
+export function updateAck(
+  id: ControlId,
+  was: { readonly id: number; readonly nextSeq: number },
+  stream: Stream,
+  change: {
+    readonly added: readonly string[]
+    readonly removed: readonly string[]
+    readonly absent: readonly string[]
+    readonly instruments: readonly Instrument[]
+  },
+): string {
+  const { added, removed, absent, instruments } = change
+  return JSON.stringify({
+    op: 'ack',
+    ...withId(id),
+    stream: stream.id,
+    channel: stream.name,
+    epoch: stream.epoch,
+    from_seq: stream.nextSeq,
+    was: { stream: was.id, next_seq: was.nextSeq },
+    symbols: [
+      ...resultsOf(stream, added, instruments),
+      ...removed.map((symbol) => ({ symbol, result: 'removed' })),
+      ...absent.map((symbol) => ({ symbol, result: 'absent' })),
+    ],
   })
 }
 

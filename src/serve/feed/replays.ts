@@ -29,8 +29,10 @@ export class Replays {
     this.#queue.push(replay)
   }
 
-  isFilling(subscription: Subscription): boolean {
-    return this.#queue.some((replay) => replay.isFill && replay.subscription === subscription)
+  isFilling({ subscriber, stream }: Subscription): boolean {
+    return this.#queue.some(({ isFill, subscription: own }) => {
+      return isFill && own.subscriber === subscriber && own.stream.id === stream.id
+    })
   }
 
   /** The subscription has ended, and with it what is under way for it. */

@@ -12,7 +12,7 @@ import { CLOSE_CODES } from './errors.ts'
 import type { Parcel } from './parcel.ts'
 import { QueueAge } from './queue-age.ts'
 import type { Replay } from './replay.ts'
-import type { Stream } from './stream.ts'
+import type { Stream, StreamKey } from './stream.ts'
 
 /** Of a WebSocket message, at most. */
 const FRAME_HEADER_BYTES = 10
@@ -21,6 +21,8 @@ export interface Subscription {
   readonly subscriber: Subscriber
   readonly stream: Stream
   readonly slow: SlowPolicy
+  /** As the client wrote them: what an update adds to and takes from. */
+  symbols: readonly string[]
   /** First sequence skipped and not yet declared; 0 = not behind. */
   behindFrom: number
   /** conflate: slots (see newest.ts) whose newest record is owed. */
@@ -43,11 +45,13 @@ export function newSubscription(
   subscriber: Subscriber,
   stream: Stream,
   slow: SlowPolicy,
+  symbols: readonly string[] = stream.selection.patterns,
 ): Subscription {
   return {
     subscriber,
     stream,
     slow,
+    symbols,
     behindFrom: 0,
     owed: slow === 'conflate' ? new Set() : undefined,
     firstSeq: stream.nextSeq,
@@ -59,12 +63,20 @@ export function newSubscription(
   }
 }
 
+/** A stream as it was when a subscription left it for another one. */
+export interface FormerStream {
+  readonly key: StreamKey
+  readonly endSeq: number
+}
+
 export class Subscriber {
   readonly session: string
   readonly protocol: Protocol
   readonly encoding: Encoding
   /** By stream id. */
   readonly subscriptions = new Map<number, Subscription>()
+  /** Streams that it left by an update, the newest last: what was missed of them can be filled. */
+  readonly former = new Map<number, FormerStream>()
   /** Sum of the subscriptions it no longer has. */
   readonly past: Account = { published: 0, delivered: 0, skipped: 0 }
   /** What it may ask for. */

@@ -6,17 +6,24 @@ import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import type { Accounts } from './account.ts'
-import type { ControlId, Fill, Subscribe, Unsubscribe } from './control.ts'
+import type { ControlId, Fill, Subscribe, Unsubscribe, Update } from './control.ts'
 import type { Delivery } from './delivery.ts'
-import { errorJson, type FeedErrorName, type Refusal } from './errors.ts'
+import {
+  errorJson,
+  type FeedErrorName,
+  type Refusal,
+  tooManyReplays,
+  unknownStream,
+} from './errors.ts'
 import { fillAck, subscribeAck, unsubscribeAck } from './messages.ts'
 import { Replay } from './replay.ts'
 import { isMoment, type ReplayStart, startOf, type Target } from './replay-start.ts'
 import { Replays } from './replays.ts'
 import { Selection } from './selection.ts'
 import type { FeedShard } from './shard.ts'
-import type { Stream, StreamRegistry } from './stream.ts'
+import { Stream, type StreamKey, type StreamRegistry } from './stream.ts'
 import { newSubscription, type Subscriber, type Subscription } from './subscriber.ts'
+import { Updating } from './updating.ts'
 
 export interface SubscribingOptions {
   readonly limits: {
@@ -42,10 +49,9 @@ const MEANING: Readonly<Partial<Record<FeedErrorName, string>>> = {
   from_unavailable: 'there is no journal to read',
 }
 
-const REPLAY_RETRY_MS = 1000
-
 export class Subscribing {
   readonly replays: Replays
+  readonly #updating: Updating
   readonly #options: SubscribingOptions
   /** Streams that lost their last subscriber; closed in a turn, never while records are routed. */
   readonly #abandoned = new Set<Stream>()
@@ -53,6 +59,7 @@ export class Subscribing {
   constructor(options: SubscribingOptions) {
     this.#options = options
     this.replays = new Replays((replay) => this.#ended(replay))
+    this.#updating = new Updating({ ...options, subscribing: this })
   }
 
   subscribe(subscriber: Subscriber, id: ControlId, control: Subscribe): Refusal | undefined {
@@ -60,26 +67,28 @@ export class Subscribing {
     const symbols = channel === 'test' ? ['*'] : control.symbols
     const refusal = this.#mayNot(subscriber, control)
     if (refusal !== undefined) return refusal
-    const stream = this.#open(control, symbols)
+    const selection = new Selection(symbols)
+    const stream = this.open({ name: channel, selection, shard: this.#one(control.shard) })
     if ('error' in stream) return stream
     const found = this.#prepare(subscriber, stream, from)
     if ('error' in found) {
-      if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
+      this.abandon(stream)
       return found
     }
-    const subscription = newSubscription(subscriber, stream, slow)
-    const { instruments, counters, delivery } = this.#options
+    const subscription = newSubscription(subscriber, stream, slow, symbols)
+    const { instruments, delivery } = this.#options
     const members = stream.instruments.map((member) => instruments.get(member)!)
-    subscriber.subscriptions.set(stream.id, subscription)
-    stream.subscriptions.push(subscription)
-    subscriber.pass.subscribed()
-    counters.add('subscriptions')
+    this.enter(subscription)
     subscriber.sendControl(subscribeAck(id, stream, symbols, members, whence(stream, from)))
     if (from === 'snapshot') delivery.image(subscription, found.slots)
     else if (found.start !== undefined) {
       this.#replay(subscription, id, found.start, from as Target, undefined)
     }
     return undefined
+  }
+
+  update(subscriber: Subscriber, id: ControlId, control: Update): Refusal | undefined {
+    return this.#updating.update(subscriber, id, control)
   }
 
   unsubscribe(subscriber: Subscriber, id: ControlId, control: Unsubscribe): Refusal | undefined {
@@ -95,7 +104,8 @@ export class Subscribing {
   }
 
   fill(subscriber: Subscriber, id: ControlId, control: Fill): Refusal | undefined {
-    const subscription = subscriber.subscriptions.get(control.stream)
+    const subscription =
+      subscriber.subscriptions.get(control.stream) ?? this.#formerOf(subscriber, control.stream)
     if (subscription === undefined) return unknownStream(control.stream)
     const { stream } = subscription
     const { epoch = stream.epoch, from, to } = control
@@ -113,6 +123,14 @@ export class Subscribing {
     return undefined
   }
 
+  enter(subscription: Subscription): void {
+    const { subscriber, stream } = subscription
+    subscriber.subscriptions.set(stream.id, subscription)
+    stream.subscriptions.push(subscription)
+    subscriber.pass.subscribed()
+    this.#options.counters.add('subscriptions')
+  }
+
   remove(subscription: Subscription): void {
     const { subscriber, stream } = subscription
     if (!subscriber.subscriptions.delete(stream.id)) return
@@ -120,7 +138,7 @@ export class Subscribing {
     this.#options.accounts.end(subscription)
     subscriber.pass.unsubscribed()
     stream.subscriptions.splice(stream.subscriptions.indexOf(subscription), 1)
-    if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
+    this.abandon(stream)
     this.#options.counters.add('subscriptions', -1)
   }
 
@@ -154,17 +172,33 @@ export class Subscribing {
     return this.replays.isFull ? tooManyReplays() : undefined
   }
 
-  #open(control: Subscribe, symbols: readonly string[]): Stream | Refusal {
+  /** The stream of that key; the caller subscribes to it, or abandons it. */
+  open(key: StreamKey): Stream | Refusal {
     const { limits, streams } = this.#options
-    const { channel: name, shard } = control
-    const stream = streams.open({
-      name,
-      selection: new Selection(symbols),
-      shard: this.#one(shard),
-    })
+    const stream = streams.open(key)
     if (stream !== undefined) return stream
     const message = `${FEED_STREAMS_MAX} distinct streams are open`
     return { error: 'stream_limit', message, retryAfterMs: limits.heartbeat_ms }
+  }
+
+  /** A stream that nobody is subscribed to ends with this turn. */
+  abandon(stream: Stream): void {
+    if (stream.subscriptions.length === 0) this.#abandoned.add(stream)
+  }
+
+  /** What stands for a stream that an update has left, while a fill of it is under way. */
+  #formerOf(subscriber: Subscriber, id: number): Subscription | undefined {
+    const former = subscriber.former.get(id)
+    if (former === undefined) return undefined
+    const { limits, instruments, shards } = this.#options
+    const { key, endSeq } = former
+    const epoch = shards[key.shard ?? 0]?.epoch ?? 0
+    const stream = new Stream(id, key, epoch, limits.frame_ticks)
+    for (const { id } of key.selection.instruments(instruments)) stream.instruments.push(id)
+    stream.nextSeq = endSeq
+    const subscription = newSubscription(subscriber, stream, 'gap')
+    subscription.firstSeq = 0
+    return subscription
   }
 
   /** Where there is one shard, all of them and this one are the same stream. */
@@ -242,8 +276,12 @@ export class Subscribing {
   }
 
   #ended({ failure, failureText, id, isFill, subscription }: Replay): void {
+    const { subscriber, stream } = subscription
+    // A fill of a former stream is an account of its own.
+    const isOwn = subscriber.subscriptions.get(stream.id) === subscription
+    if (!isOwn) this.#options.accounts.end(subscription)
     if (failure === undefined) return
-    subscription.subscriber.sendControl(errorJson({ error: failure, message: failureText }, id))
+    subscriber.sendControl(errorJson({ error: failure, message: failureText }, id))
     if (!isFill) this.remove(subscription)
   }
 }
@@ -258,15 +296,6 @@ function whence(stream: Stream, from: Subscribe['from']) {
 
 function refuse(error: FeedErrorName): Refusal {
   return { error, message: MEANING[error] ?? error }
-}
-
-function unknownStream(stream: number): Refusal {
-  return { error: 'unknown_stream', message: `no subscription to stream ${stream}` }
-}
-
-function tooManyReplays(): Refusal {
-  const message = 'a fill of this stream is under way, or too many replays are'
-  return { error: 'replay_limit', message, retryAfterMs: REPLAY_RETRY_MS }
 }
 
 function wallMsOf(clock: Clock): number {
