@@ -7,42 +7,25 @@
 
 import { binaryFrame, type Frame, textFrame } from './frames.ts'
 import { fetchInstruments } from './instruments.ts'
+import type { FillRange, Link } from './link.ts'
 import {
   type Ack,
+  type Change,
   FeedError,
   type Protocol,
   type ServerMessage,
   type SubscribeRequest,
+  type SymbolResult,
+  type UpdateAck,
   type Welcome,
 } from './messages.ts'
+import type { FeedOptions, FeedState } from './options.ts'
+import type { Handlers } from './outlet.ts'
 import type { Instrument } from './record.ts'
-import { platformSocket, type Socket, type SocketConstructor } from './socket.ts'
+import { Requests } from './requests.ts'
+import { platformSocket, type Socket } from './socket.ts'
 import { newStats, type Stats } from './stats.ts'
-import { type Handlers, type Link, Subscription } from './subscription.ts'
-
-export type FeedState = 'connecting' | 'open' | 'waiting' | 'closed'
-
-export interface FeedOptions {
-  /** Sub-protocol; `fb` is the cheapest on both sides. */
-  readonly protocol?: Protocol
-  /** A key or token, sent where the daemon asks for one. */
-  readonly token?: string
-  /** A constructor like the platform's `WebSocket`: on Node 20, that of `ws`. */
-  readonly WebSocket?: SocketConstructor
-  readonly onState?: (state: FeedState, error: FeedError | undefined) => void
-  /** Records that may wait for one reader, and behind one hole. */
-  readonly queueRecordsMax?: number
-  /** Ask for missed sequences again. */
-  readonly fillGaps?: boolean
-  /** First and longest wait before a reconnect; `0` as the longest = never reconnect. */
-  readonly backoffMs?: readonly [first: number, longest: number]
-}
-
-interface FillRange {
-  readonly epoch: number
-  readonly from: number
-  readonly to: number
-}
+import { Subscription } from './subscription.ts'
 
 const PROTOCOL: Protocol = 'fb'
 const QUEUE_RECORDS_MAX = 262_144
@@ -76,11 +59,8 @@ export class Feed {
   readonly #subscriptions = new Set<Subscription>()
   readonly #byStream = new Map<number, Subscription>()
   readonly #names = new Map<number, Instrument>()
-  /** Waiting for an answer; what is asked of a connection ends with it. */
-  readonly #requests = new Map<number, (answer: ServerMessage) => void>()
-  readonly #pings = new Set<(error: FeedError) => void>()
+  readonly #requests = new Requests((message) => this.#send(message))
   #socket: Socket | undefined
-  #requestLast = 0
   #attempts = 0
   #heardAtMs = 0
   #isPaused = false
@@ -93,7 +73,8 @@ export class Feed {
     this.#link = {
       queueRecordsMax: options.queueRecordsMax ?? QUEUE_RECORDS_MAX,
       fillsGaps: options.fillGaps ?? true,
-      fill: (subscription, epoch, from, to) => this.#fill(subscription, { epoch, from, to }),
+      fill: (subscription, range) => this.#fill(subscription, range),
+      update: (subscription, change) => this.#update(subscription, change),
       unsubscribe: (subscription) => this.#unsubscribe(subscription),
       onPressure: () => this.#relieve(),
     }
@@ -115,14 +96,10 @@ export class Feed {
     const startMs = performance.now()
     await new Promise<unknown>((resolve, reject) => {
       if (this.state !== 'open') {
-        reject(new FeedError('disconnected', 'there is no connection'))
+        reject(noConnection())
         return
       }
-      this.#pings.add(reject)
-      this.#request({ op: 'ping' }, (answer) => {
-        this.#pings.delete(reject)
-        resolve(answer)
-      })
+      this.#requests.ask({ op: 'ping' }, resolve, reject)
     })
     return performance.now() - startMs
   }
@@ -186,15 +163,8 @@ export class Feed {
   }
 
   #onMessage(message: ServerMessage): void {
-    const { op, id, stream } = message
-    const answer = typeof id === 'number' ? this.#requests.get(id) : undefined
-    if (answer !== undefined) {
-      // An ack that begins a replay is not the last word on its request.
-      const isBegin = op === 'ack' && (message.replay === true || message.from !== undefined)
-      if (!isBegin) this.#requests.delete(id as number)
-      answer(message)
-      return
-    }
+    const { op, stream } = message
+    if (this.#requests.answer(message)) return
     if (op === 'welcome') this.#onWelcome(message as unknown as Welcome)
     else if (op === 'auth_required') this.#authenticate()
     else if (op === 'instruments') this.#learn(message.instruments as Instrument[])
@@ -221,7 +191,7 @@ export class Feed {
 
   #subscribe(subscription: Subscription, from = subscription.from()): void {
     const { channel, symbols, slow, shard } = subscription.request
-    this.#request({ op: 'subscribe', channel, symbols, slow, shard, from }, (answer) => {
+    this.#requests.ask({ op: 'subscribe', channel, symbols, slow, shard, from }, (answer) => {
       if (subscription.isClosed) this.#dropLate(answer)
       else if (answer.op === 'ack') this.#onAck(subscription, answer as unknown as Ack)
       else if (answer.op === 'error') {
@@ -232,16 +202,49 @@ export class Feed {
 
   /** It was closed before the server had answered. */
   #dropLate({ op, stream }: ServerMessage): void {
-    if (op === 'ack') this.#request({ op: 'unsubscribe', stream }, () => {})
+    if (op === 'ack') this.#requests.ask({ op: 'unsubscribe', stream }, () => {})
   }
 
   #onAck(subscription: Subscription, ack: Ack): void {
-    for (const { instruments, instrument_count: count } of ack.symbols) {
+    this.#learnSymbols(ack.symbols)
+    this.#byStream.set(ack.stream, subscription)
+    subscription.onAck(ack)
+  }
+
+  #learnSymbols(symbols: readonly SymbolResult[]): void {
+    for (const { instruments = [], instrument_count: count = 0 } of symbols) {
       this.#learn(instruments)
       if (count > instruments.length) this.#loadInstruments()
     }
-    this.#byStream.set(ack.stream, subscription)
-    subscription.onAck(ack)
+  }
+
+  #update(subscription: Subscription, change: Change): Promise<UpdateAck> {
+    const { stream } = subscription
+    return new Promise((resolve, reject) => {
+      if (this.#byStream.get(stream) !== subscription) {
+        reject(noConnection())
+        return
+      }
+      const onAnswer = (answer: ServerMessage) => {
+        if (answer.op === 'ack') {
+          const ack = answer as unknown as UpdateAck
+          this.#learnSymbols(ack.symbols)
+          this.#forgetFormer(stream, subscription)
+          if (!subscription.isClosed) this.#byStream.set(ack.stream, subscription)
+          else this.#requests.ask({ op: 'unsubscribe', stream: ack.stream }, () => {})
+          subscription.onUpdate(ack, change)
+          resolve(ack)
+          return
+        }
+        const error = FeedError.of(answer)
+        // It is being replayed or filled.
+        const { retryAfterMs } = error
+        if (retryAfterMs === undefined) reject(error)
+        else
+          setTimeout(() => this.#update(subscription, change).then(resolve, reject), retryAfterMs)
+      }
+      this.#requests.ask({ op: 'update', stream, ...change }, onAnswer, reject)
+    })
   }
 
   #onRefused(subscription: Subscription, answer: ServerMessage, wasResume: boolean): void {
@@ -261,8 +264,12 @@ export class Feed {
 
   #fill(subscription: Subscription, range: FillRange): boolean {
     if (this.state !== 'open') return false
-    const { stream } = subscription
-    this.#request({ op: 'fill', stream, ...range }, (answer) => {
+    const { stream } = range
+    // Of a stream that an update has left only fills come.
+    if (!this.#byStream.has(stream)) this.#byStream.set(stream, subscription)
+    this.#requests.ask({ op: 'fill', ...range }, (answer) => {
+      const isEnd = answer.op !== 'ack' && answer.retry_after_ms === undefined
+      if (isEnd && stream !== subscription.stream) this.#forgetFormer(stream, subscription)
       if (answer.op === 'replay_completed') subscription.onMessage(answer)
       if (answer.op !== 'error') return
       const { retryAfterMs } = FeedError.of(answer)
@@ -277,12 +284,16 @@ export class Feed {
     return true
   }
 
+  #forgetFormer(stream: number, subscription: Subscription): void {
+    if (this.#byStream.get(stream) === subscription) this.#byStream.delete(stream)
+  }
+
   #unsubscribe(subscription: Subscription): void {
     this.#subscriptions.delete(subscription)
     const { stream } = subscription
     if (this.#byStream.get(stream) !== subscription) return
     this.#byStream.delete(stream)
-    if (this.state === 'open') this.#request({ op: 'unsubscribe', stream }, () => {})
+    if (this.state === 'open') this.#requests.ask({ op: 'unsubscribe', stream }, () => {})
     this.#relieve()
   }
 
@@ -360,16 +371,8 @@ export class Feed {
 
   /** What belonged to the connection that has ended. */
   #forget(error: FeedError): void {
-    this.#requests.clear()
     this.#byStream.clear()
-    for (const reject of this.#pings) reject(error)
-    this.#pings.clear()
-  }
-
-  #request(message: object, onAnswer: (answer: ServerMessage) => void): void {
-    const id = ++this.#requestLast
-    this.#requests.set(id, onAnswer)
-    this.#send({ ...message, id })
+    this.#requests.end(error)
   }
 
   /** Fields that are undefined are not sent. */
@@ -381,4 +384,8 @@ export class Feed {
     this.state = state
     this.#options.onState?.(state, error)
   }
+}
+
+function noConnection(): FeedError {
+  return new FeedError('disconnected', 'there is no connection')
 }

@@ -3,18 +3,21 @@
 // docs/protocol.md is what it speaks; client/README.md shows how to use it.
 
 export { Book, Books, type Level } from './book.ts'
-export { connect, Feed, type FeedOptions, type FeedState } from './feed.ts'
+export { connect, Feed } from './feed.ts'
 export {
   type Ack,
+  type Change,
   FeedError,
   type From,
   type Gap,
   type Protocol,
   type ServerMessage,
   type SubscribeRequest,
+  type UpdateAck,
   type Welcome,
 } from './messages.ts'
-export type { FeedEvent } from './outlet.ts'
+export type { FeedOptions, FeedState } from './options.ts'
+export type { FeedEvent, Handlers } from './outlet.ts'
 export {
   type Batch,
   type BookLevel,
@@ -27,4 +30,4 @@ export {
   type Trade,
 } from './record.ts'
 export type { Stats } from './stats.ts'
-export { type Handlers, Subscription } from './subscription.ts'
+export { Subscription } from './subscription.ts'

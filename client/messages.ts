@@ -21,8 +21,9 @@ export interface SubscribeRequest {
 export interface SymbolResult {
   readonly symbol: string
   readonly result: string
-  readonly instrument_count: number
-  readonly instruments: readonly Instrument[]
+  /** Not of those that were removed. */
+  readonly instrument_count?: number
+  readonly instruments?: readonly Instrument[]
 }
 
 export interface Ack {
@@ -34,6 +35,26 @@ export interface Ack {
   readonly next_seq: number | null
   /** Older records come first, until `replay_completed`. */
   readonly replay?: boolean
+  readonly symbols: readonly SymbolResult[]
+}
+
+/** Symbols that a subscription is to have from now on, and those that it is not. */
+export interface Change {
+  readonly add?: readonly string[]
+  readonly remove?: readonly string[]
+  /** `snapshot`: the newest values of what is added come first. */
+  readonly from?: 'live' | 'snapshot'
+}
+
+export interface UpdateAck {
+  readonly op: 'ack'
+  readonly stream: number
+  readonly channel: string
+  readonly epoch: number
+  /** The first sequence with the new symbols. */
+  readonly from_seq: number
+  /** What the stream was, and the sequence before which that has ended. */
+  readonly was: { readonly stream: number; readonly next_seq: number }
   readonly symbols: readonly SymbolResult[]
 }
 

@@ -4,31 +4,57 @@
 // reader has caught up to half: so a reader that is too slow for its feed loses in order, knows
 // what, and can have it again.
 
-import type { Gap } from './messages.ts'
+import type { FeedError, Gap } from './messages.ts'
 import { Queue } from './queue.ts'
 import type { Batch } from './record.ts'
-import type { Handlers } from './subscription.ts'
 
 export type FeedEvent =
   | { readonly type: 'batch'; readonly batch: Batch }
   | { readonly type: 'gap'; readonly gap: Gap }
   /** From here on sequences are of this epoch. */
   | { readonly type: 'epoch'; readonly epoch: number; readonly nextSeq: number }
+  /** From here on the symbols are these, and sequences are those of their stream. */
+  | {
+      readonly type: 'update'
+      readonly epoch: number
+      readonly nextSeq: number
+      readonly symbols: readonly string[]
+    }
   /** What follows is live: subscribed, or a replay has caught up. */
   | { readonly type: 'live'; readonly epoch: number; readonly nextSeq: number }
+
+export interface Handlers {
+  /** With it the subscription calls, and is not to be iterated. */
+  readonly batch?: (batch: Batch) => void
+  readonly gap?: (gap: Gap) => void
+  readonly epoch?: (epoch: number, nextSeq: number) => void
+  readonly update?: (epoch: number, nextSeq: number, symbols: readonly string[]) => void
+  readonly live?: (epoch: number, nextSeq: number) => void
+  readonly error?: (error: FeedError) => void
+}
+
+/** Records that did not fit. */
+export interface Overflow {
+  readonly epoch: number
+  readonly from: number
+  to: number
+  /** How often the symbols had been changed. */
+  readonly generation: number
+}
 
 export interface OutletOptions {
   readonly handlers: Handlers
   readonly recordsMax: number
   readonly onPressure: () => void
   /** The reader is back: these did not fit. */
-  readonly onOverflowEnd: (epoch: number, from: number, to: number) => void
+  readonly onOverflowEnd: (overflow: Overflow) => void
 }
 
 export class Outlet {
   readonly #options: OutletOptions
   readonly #queue: Queue<FeedEvent>
-  #overflow: { readonly epoch: number; readonly from: number; to: number } | undefined
+  #overflow: Overflow | undefined
+  #generation = 0
 
   constructor(options: OutletOptions) {
     this.#options = options
@@ -40,6 +66,7 @@ export class Outlet {
   }
 
   push(event: FeedEvent): void {
+    if (event.type === 'update') this.#generation++
     if (this.#options.handlers.batch !== undefined) this.call(event)
     else if (event.type !== 'batch') this.#queue.push(event, 0)
     else if (!this.#overflows(event.batch)) {
@@ -52,7 +79,9 @@ export class Outlet {
     const { handlers } = this.#options
     if (event.type === 'batch') handlers.batch?.(event.batch)
     else if (event.type === 'gap') handlers.gap?.(event.gap)
-    else handlers[event.type]?.(event.epoch, event.nextSeq)
+    else if (event.type === 'update') {
+      handlers.update?.(event.epoch, event.nextSeq, event.symbols)
+    } else handlers[event.type]?.(event.epoch, event.nextSeq)
   }
 
   take(): Promise<IteratorResult<FeedEvent>> {
@@ -69,8 +98,11 @@ export class Outlet {
     const fits = this.queuedCount === 0 || this.queuedCount + count <= recordsMax
     if (fits && this.#overflow === undefined) return false
     if (isImage) return true
-    if (this.#overflow !== undefined && this.#overflow.epoch !== epoch) this.#endOverflow()
-    this.#overflow ??= { epoch, from: firstSeq, to: 0 }
+    const generation = this.#generation
+    const before = this.#overflow
+    const isOther = before?.epoch !== epoch || before.generation !== generation
+    if (before !== undefined && isOther) this.#endOverflow()
+    this.#overflow ??= { epoch, from: firstSeq, to: 0, generation }
     this.#overflow.to = firstSeq + count - 1
     return true
   }
@@ -83,8 +115,6 @@ export class Outlet {
   #endOverflow(): void {
     const overflow = this.#overflow
     this.#overflow = undefined
-    if (overflow !== undefined) {
-      this.#options.onOverflowEnd(overflow.epoch, overflow.from, overflow.to)
-    }
+    if (overflow !== undefined) this.#options.onOverflowEnd(overflow)
   }
 }

@@ -9,35 +9,26 @@
 
 import type { BatchKind, FrameHead } from './batch.ts'
 import { crc32, crcText } from './crc32.ts'
-import type { Ack, FeedError, From, Gap, ServerMessage, SubscribeRequest } from './messages.ts'
-import { type FeedEvent, Outlet } from './outlet.ts'
+import type { Link } from './link.ts'
+import type {
+  Ack,
+  Change,
+  FeedError,
+  From,
+  Gap,
+  ServerMessage,
+  SubscribeRequest,
+  UpdateAck,
+} from './messages.ts'
+import { type FeedEvent, type Handlers, Outlet, type Overflow } from './outlet.ts'
 import { type Batch, type FeedRecord, recordsOf } from './record.ts'
 import { Sequence } from './sequence.ts'
 import { newStats, type Stats } from './stats.ts'
 
-export interface Handlers {
-  /** With it the subscription calls, and is not to be iterated. */
-  readonly batch?: (batch: Batch) => void
-  readonly gap?: (gap: Gap) => void
-  readonly epoch?: (epoch: number, nextSeq: number) => void
-  readonly live?: (epoch: number, nextSeq: number) => void
-  readonly error?: (error: FeedError) => void
-}
-
-/** What a subscription asks of its connection. */
-export interface Link {
-  readonly queueRecordsMax: number
-  readonly fillsGaps: boolean
-  /** Asks for sequences again. False when that cannot be asked now. */
-  fill(subscription: Subscription, epoch: number, from: number, to: number): boolean
-  unsubscribe(subscription: Subscription): void
-  /** The weight of a queue has changed. */
-  onPressure(): void
-}
-
 /** Sequences that are missing and were asked for again. */
 interface Hole {
   readonly gap: Gap
+  readonly generation: number
   next: number
   readonly to: number
   crc: number
@@ -48,8 +39,12 @@ const LIVE_CHANNELS: ReadonlySet<string> = new Set(['latest', 'test'])
 /** Nothing can be had again of what an image stands for, or of what never came to the daemon. */
 const FILLABLE_NOT: ReadonlySet<string> = new Set(['conflated', 'upstream', 'restart'])
 
+/** Streams of former symbols that the server still fills. */
+const FORMER_STREAMS_MAX = 16
+
 export class Subscription implements AsyncIterable<FeedRecord> {
-  readonly request: SubscribeRequest
+  /** With the symbols that it has now. */
+  request: SubscribeRequest
   readonly stats: Stats = newStats()
   /** Resolves with the first ack; rejects when the server refuses. */
   readonly ready: Promise<Ack>
@@ -66,8 +61,12 @@ export class Subscription implements AsyncIterable<FeedRecord> {
   /** Of the replay that is under way. */
   #replay: { crc: number } | undefined
   #hole: Hole | undefined
-  #held: FeedEvent[] = []
+  #held: { readonly event: FeedEvent; readonly generation: number }[] = []
   #heldCount = 0
+  /** How often the symbols were changed; and by that, the streams that this connection can fill. */
+  #generation = 0
+  readonly #streams = new Map<number, number>()
+  #update: Promise<unknown> = Promise.resolve()
 
   constructor(link: Link, request: SubscribeRequest, handlers: Handlers) {
     this.#link = link
@@ -77,7 +76,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
       handlers,
       recordsMax: link.queueRecordsMax,
       onPressure: () => link.onPressure(),
-      onOverflowEnd: (epoch, from, to) => this.#onOverflowEnd(epoch, from, to),
+      onOverflowEnd: (overflow) => this.#onOverflowEnd(overflow),
     })
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
@@ -99,6 +98,16 @@ export class Subscription implements AsyncIterable<FeedRecord> {
   get position(): { readonly epoch: number; readonly seq: number } | undefined {
     const sequence = this.#sequence
     return sequence === undefined ? undefined : { epoch: this.#epoch, seq: sequence.expected }
+  }
+
+  /**
+   * Gives it other symbols while it goes on: nothing is missing around the change, nothing comes
+   * twice. Rejects when the server refuses, or the connection ends first: then it has what it had.
+   */
+  update(change: Change): Promise<UpdateAck> {
+    const updated = this.#update.then(() => this.#link.update(this, change))
+    this.#update = updated.catch(() => {})
+    return updated
   }
 
   /** Ends it here and at the server. Readers get what is queued, then the end. */
@@ -146,12 +155,32 @@ export class Subscription implements AsyncIterable<FeedRecord> {
     const isFirst = this.ack === undefined
     this.ack = ack
     this.#imageLeft = 0
+    this.#streams.clear()
+    this.#streams.set(this.#generation, ack.stream)
     this.#replay = ack.replay === true ? { crc: 0 } : undefined
     if (isFirst) this.#settle.resolve(ack)
     this.#goOn(ack, isFirst)
     if (this.#replay === undefined) {
       this.#emit({ type: 'live', epoch: ack.epoch, nextSeq: ack.next_seq ?? 0 })
     }
+  }
+
+  /** Between two records it has become another stream: that of the new symbols. */
+  onUpdate(updated: UpdateAck, { add = [], remove = [] }: Change): void {
+    const { stream, epoch, from_seq: nextSeq, was, symbols: results } = updated
+    const { symbols: before = ['*'] } = this.request
+    const kept = before.filter((symbol) => !remove.includes(symbol))
+    const symbols = [...new Set([...kept, ...add])]
+    this.request = { ...this.request, symbols }
+    if (stream === was.stream) return
+    this.onHeartbeat(was.next_seq)
+    const { channel } = updated
+    this.ack = { op: 'ack', stream, channel, epoch, next_seq: nextSeq, symbols: results }
+    this.#streams.set(++this.#generation, stream)
+    this.#streams.delete(this.#generation - FORMER_STREAMS_MAX - 1)
+    this.#sequence = new Sequence(nextSeq)
+    this.#imageLeft = 0
+    this.#emit({ type: 'update', epoch, nextSeq, symbols })
   }
 
   /** How a frame of this stream is to be taken. */
@@ -207,9 +236,9 @@ export class Subscription implements AsyncIterable<FeedRecord> {
     const held = this.#held
     this.#held = []
     this.#heldCount = 0
-    for (const event of held) {
-      if (event.type === 'gap') this.#gap(event.gap)
-      else this.#emit(event)
+    for (const { event, generation } of held) {
+      if (event.type === 'gap') this.#gap(event.gap, generation)
+      else this.#emit(event, generation)
     }
   }
 
@@ -233,9 +262,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
       (nextSeq ?? 0) >= position.seq
     if (isSame) {
       const hole = this.#hole
-      const isAsked =
-        hole === undefined || this.#link.fill(this, hole.gap.epoch, hole.next, hole.to)
-      if (!isAsked) this.onFillEnd()
+      if (hole !== undefined && !this.#askFor(hole)) this.onFillEnd()
       const lost = sequence?.reach(nextSeq ?? 0)
       if (lost !== undefined) this.#lost(lost.from, lost.to, 'reconnect', undefined)
       return
@@ -304,25 +331,32 @@ export class Subscription implements AsyncIterable<FeedRecord> {
     this.#gap({ stream: this.stream, epoch: this.#epoch, from, to, cause, message })
   }
 
-  #gap(gap: Gap): void {
-    if (this.#hole !== undefined) this.#hold({ type: 'gap', gap }, 0)
-    else if (!this.#tryFill(gap)) this.#outlet.push({ type: 'gap', gap })
+  #gap(gap: Gap, generation = this.#generation): void {
+    if (this.#hole !== undefined) this.#hold({ type: 'gap', gap }, 0, generation)
+    else if (!this.#tryFill(gap, generation)) this.#outlet.push({ type: 'gap', gap })
   }
 
-  #tryFill(gap: Gap): boolean {
-    const { cause, epoch, from, to } = gap
+  #tryFill(gap: Gap, generation: number): boolean {
+    const { cause, from, to } = gap
     if (to === undefined || FILLABLE_NOT.has(cause) || !this.#link.fillsGaps) return false
     if (LIVE_CHANNELS.has(this.request.channel)) return false
     // Before it is asked for, as an answer may end it at once.
-    this.#hole = { gap, next: from, to, crc: 0 }
-    if (this.#link.fill(this, epoch, from, to)) return true
+    this.#hole = { gap, generation, next: from, to, crc: 0 }
+    if (this.#askFor(this.#hole)) return true
     this.#hole = undefined
     return false
   }
 
-  #isFill({ epoch, firstSeq }: FrameHead): boolean {
+  /** A stream of former symbols can only be asked for on the connection that had it. */
+  #askFor({ gap: { epoch }, generation, next, to }: Hole): boolean {
+    const stream = this.#streams.get(generation)
+    return stream !== undefined && this.#link.fill(this, { stream, epoch, from: next, to })
+  }
+
+  #isFill({ stream, epoch, firstSeq }: FrameHead): boolean {
     const hole = this.#hole
     if (hole === undefined || epoch !== hole.gap.epoch) return false
+    if (stream !== this.#streams.get(hole.generation)) return false
     return firstSeq >= hole.next && firstSeq <= hole.to
   }
 
@@ -344,21 +378,21 @@ export class Subscription implements AsyncIterable<FeedRecord> {
     this.#emit({ type: 'batch', batch })
   }
 
-  #emit(event: FeedEvent): void {
+  #emit(event: FeedEvent, generation = this.#generation): void {
     if (this.#hole === undefined) this.#outlet.push(event)
-    else this.#hold(event, event.type === 'batch' ? event.batch.count : 0)
+    else this.#hold(event, event.type === 'batch' ? event.batch.count : 0, generation)
   }
 
-  #hold(event: FeedEvent, count: number): void {
-    this.#held.push(event)
+  #hold(event: FeedEvent, count: number, generation: number): void {
+    this.#held.push({ event, generation })
     this.#heldCount += count
     // Waiting longer would cost more than the hole is worth: it is told, and life goes on.
     if (this.#heldCount > this.#link.queueRecordsMax) this.onFillEnd()
   }
 
-  #onOverflowEnd(epoch: number, from: number, to: number): void {
+  #onOverflowEnd({ epoch, from, to, generation }: Overflow): void {
     this.stats.missed += to - from + 1
-    const { stream } = this
-    this.#gap({ stream, epoch, from, to, cause: 'client', message: undefined })
+    const stream = this.#streams.get(generation) ?? this.stream
+    this.#gap({ stream, epoch, from, to, cause: 'client', message: undefined }, generation)
   }
 }

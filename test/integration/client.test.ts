@@ -1,11 +1,15 @@
 // @tickd/client against the serve agent with real sockets: what it receives, verifies and declares.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { connect, type FeedError, type FeedRecord } from '../../client/index.ts'
+import { connect, type FeedError, type FeedEvent, type FeedRecord } from '../../client/index.ts'
 import { PROTOCOLS } from '../../client/messages.ts'
 import { FLAG, KIND } from '../../src/tick/layout.ts'
+import { JournalledRig } from '../support/journalled-rig.ts'
 import { ServeRig } from '../support/serve-rig.ts'
 
 const WAIT_MS = 10_000
@@ -135,3 +139,65 @@ t.test('a socket that can be paused is paused while the reader is behind', async
   }
   t.match(trades.stats, { missed: 0, records: count })
 })
+
+t.test(
+  'symbols are changed while it goes on: nothing is missing, nothing comes twice',
+  async (t) => {
+    const state = mkdtempSync(join(tmpdir(), 'tickd-client-'))
+    t.teardown(() => rmSync(state, { recursive: true, force: true }))
+    const rig = new JournalledRig(state, { settings: { frame_ticks: 16 } })
+    await rig.start()
+    t.teardown(() => rig.kill())
+    const feed = connect(rig.feed, { WebSocket, backoffMs: [1, 10] })
+    t.teardown(() => feed.close())
+    const events: FeedEvent[] = []
+    const keep = (event: FeedEvent) => events.push(event)
+    const subscription = feed.subscribe(
+      { channel: 'trades', symbols: ['BTC-USDT'] },
+      {
+        batch: (batch) => keep({ type: 'batch', batch }),
+        gap: (gap) => keep({ type: 'gap', gap }),
+        update: (epoch, nextSeq, symbols) => keep({ type: 'update', epoch, nextSeq, symbols }),
+      },
+    )
+    await subscription.ready
+    let next = 1
+    const publish = () => {
+      const rows = [0, 1, 2].map((i) => ({ instrument: rig.ids[i] as number, value: next + i }))
+      if (rig.publish(rows)) next += 3
+    }
+    const during = async (work: Promise<unknown>) => {
+      const timer = setInterval(publish, 1)
+      await work.finally(() => clearInterval(timer))
+    }
+    const refused = subscription.update({ remove: ['BTC-USDT'] })
+    await t.rejects(refused, { name: 'bad_field', code: 1004 })
+    // Asked for at once, done one after the other.
+    const first = subscription.update({ add: ['ETH-USDT'] })
+    await during(Promise.all([first, subscription.update({ remove: ['BTC-USDT'] }), sleep(50)]))
+    feed.cut()
+    await t.rejects(subscription.update({ add: ['SOL-USDT'] }), { name: 'disconnected' })
+    await during(until(() => feed.state === 'open' && feed.stats.reconnects === 1, 'the reconnect'))
+    await during(sleep(20))
+    const values = () => {
+      return events.flatMap((event) => {
+        if (event.type !== 'batch') return []
+        return Array.from({ length: event.batch.count }, (_, i) => event.batch.price(i))
+      })
+    }
+    await until(() => values().at(-1) === next - 2, 'the last record of ETH-USDT')
+    t.equal(events.filter(({ type }) => type === 'gap').length, 0)
+    const sets = [['BTC-USDT', 'ETH-USDT'], ['ETH-USDT']]
+    t.match(
+      events.filter(({ type }) => type === 'update'),
+      sets.map((symbols) => ({ symbols })),
+    )
+    const of = (index: number) => values().filter((value) => (value - 1) % 3 === index)
+    const dense = (list: number[]) =>
+      list.every((value, i) => i === 0 || value === (list[i - 1] ?? 0) + 3)
+    t.ok(dense(of(0)) && dense(of(1)), 'each symbol without a hole')
+    t.same(of(2), [])
+    t.ok(of(0).length < of(1).length)
+    t.match(subscription.stats, { undeclared: 0, missed: 0 })
+  },
+)

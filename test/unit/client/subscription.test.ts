@@ -4,7 +4,8 @@ import t from 'tap'
 import { ObjectBatch } from '../../../client/batch.ts'
 import { crc32, crcText } from '../../../client/crc32.ts'
 import type { FeedEvent, FeedRecord, Gap } from '../../../client/index.ts'
-import type { Ack } from '../../../client/messages.ts'
+import type { FillRange } from '../../../client/link.ts'
+import type { Ack, UpdateAck } from '../../../client/messages.ts'
 import { Subscription } from '../../../client/subscription.ts'
 
 const EPOCH = 7
@@ -40,6 +41,8 @@ function record(value: number): FeedRecord {
 class Rig {
   readonly seen: (number | Gap | FeedEvent)[] = []
   readonly fills: { epoch: number; from: number; to: number }[] = []
+  /** Their streams. */
+  readonly filled: number[] = []
   readonly subscription: Subscription
   isOpen = true
 
@@ -60,10 +63,12 @@ class Rig {
     const link = {
       queueRecordsMax: recordsMax,
       fillsGaps,
-      fill: (_: Subscription, epoch: number, from: number, to: number) => {
+      fill: (_: Subscription, { stream, epoch, from, to }: FillRange) => {
         if (this.isOpen) this.fills.push({ epoch, from, to })
+        if (this.isOpen) this.filled.push(stream)
         return this.isOpen
       },
+      update: () => Promise.reject(new Error('not here')),
       unsubscribe: () => {},
       onPressure: () => {},
     }
@@ -72,14 +77,16 @@ class Rig {
         keep({ type: 'batch', batch }),
       gap: (gap: Gap) => keep({ type: 'gap', gap }),
       epoch: (epoch: number, nextSeq: number) => keep({ type: 'epoch', epoch, nextSeq }),
+      update: (epoch: number, nextSeq: number, symbols: readonly string[]) =>
+        keep({ type: 'update', epoch, nextSeq, symbols }),
     }
     this.subscription = new Subscription(link, { channel }, iterates ? {} : handlers)
     this.subscription.onAck(ack(1))
   }
 
   /** A frame whose records hold their own sequence. */
-  data(firstSeq: number, count = 1, epoch = EPOCH): void {
-    const head = { stream: STREAM, epoch, firstSeq }
+  data(firstSeq: number, count = 1, epoch = EPOCH, stream = STREAM): void {
+    const head = { stream, epoch, firstSeq }
     const records = Array.from({ length: count }, (_, i) => record(firstSeq + i))
     const batch = new ObjectBatch(head, records, this.subscription.kindOf(head))
     this.subscription.onBatch(batch, () => PAYLOAD)
@@ -307,3 +314,82 @@ t.test('closing ends the reader that waits; a second reader is refused', async (
   rig.subscription.close()
   t.match(await waits, { done: true })
 })
+
+/** STREAM ends before `wasSeq`; stream 4 goes on from `fromSeq`. */
+function updateAck(wasSeq: number, fromSeq: number): UpdateAck {
+  const was = { stream: STREAM, next_seq: wasSeq }
+  return {
+    op: 'ack',
+    stream: 4,
+    channel: 'trades',
+    epoch: EPOCH,
+    from_seq: fromSeq,
+    was,
+    symbols: [],
+  }
+}
+
+t.test('an update: the new stream goes on behind the old one, with its own sequence', async (t) => {
+  const rig = new Rig()
+  rig.data(1, 2)
+  rig.subscription.onUpdate(updateAck(3, 913), { add: ['B'], remove: ['*'] })
+  rig.data(913, 1, EPOCH, 4)
+  const told = { type: 'update', epoch: EPOCH, nextSeq: 913, symbols: ['B'] }
+  t.same(rig.seen, [1, 2, told, 913])
+  t.same(rig.subscription.from(), { epoch: EPOCH, seq: 914 }, 'where to go on')
+  t.same(rig.subscription.request.symbols, ['B'], 'with what')
+  t.same(rig.fills, [])
+})
+
+t.test('what is missing at an update is filled from the old stream, in its place', async (t) => {
+  const rig = new Rig()
+  rig.data(1)
+  rig.tell('gap', { from: 2, to: 3, cause: 'slow' })
+  rig.subscription.onUpdate(updateAck(6, 913), { add: ['B'] })
+  rig.data(913, 1, EPOCH, 4)
+  t.same(rig.seen, [1], 'waits')
+  rig.data(2, 2)
+  rig.fillDone(2, 3)
+  rig.data(4, 2)
+  rig.fillDone(4, 5)
+  const told = { type: 'update', epoch: EPOCH, nextSeq: 913, symbols: ['*', 'B'] }
+  t.same(rig.seen, [1, 2, 3, 4, 5, told, 913])
+  t.same(rig.fills.length, 2)
+  t.same(rig.filled, [STREAM, STREAM], 'by the old id')
+  t.match(rig.stats, { undeclared: 1, filled: 4, corrupt: 0 })
+})
+
+t.test('frames of the new stream are no fill of the old one, whatever their numbers', async (t) => {
+  const rig = new Rig()
+  rig.tell('gap', { from: 1, to: 3, cause: 'slow' })
+  rig.subscription.onUpdate(updateAck(4, 1), { add: ['B'] })
+  rig.data(1, 3, EPOCH, 4)
+  t.same(rig.seen, [], 'held')
+  rig.data(1, 3)
+  rig.fillDone(1, 3)
+  t.same(rig.seen.length, 7)
+})
+
+t.test('what is missing of former symbols is told when the connection has ended', async (t) => {
+  const rig = new Rig()
+  rig.data(1)
+  rig.tell('gap', { from: 2, to: 3, cause: 'slow' })
+  rig.subscription.onUpdate(updateAck(4, 913), { add: ['B'] })
+  rig.data(913, 1, EPOCH, 4)
+  rig.subscription.onAck(ack(914, { stream: 11 }))
+  t.match(rig.seen, [1, { from: 2, to: 3, cause: 'slow' }, { type: 'update' }, 913])
+  t.equal(rig.fills.length, 1, 'and not asked for')
+})
+
+t.test(
+  'a reader too slow around an update has both parts asked for, each of its own',
+  async (t) => {
+    const rig = new Rig({ iterates: true, recordsMax: 2 })
+    rig.data(1, 2)
+    rig.data(3, 2)
+    rig.subscription.onUpdate(updateAck(5, 913), { add: ['B'] })
+    rig.data(913, 2, EPOCH, 4)
+    t.same(rig.fills, [{ epoch: EPOCH, from: 3, to: 4 }])
+    t.same(rig.filled, [STREAM])
+  },
+)
