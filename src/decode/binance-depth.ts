@@ -11,9 +11,9 @@
 // is one event. A snapshot that nobody needs is ignored as `unused_snapshot`; one that is too old
 // for the updates at hand as well, and a fresh one is asked for (tally.onGap, no gap is counted).
 //
-// A gap is counted, told (tally.onGap), and recorded: a status record, status `gap`, p1 … p2 = the
-// ids that never came, before the levels of the update that revealed it. The book counts as
-// unsynced until the next snapshot.
+// A gap is counted, told (tally.onGap), and recorded: a status record, status `gap`, code `book`,
+// p1 … p2 = the ids that never came, before the levels of the update that revealed it. The book
+// counts as unsynced until the next snapshot.
 
 import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
@@ -220,6 +220,7 @@ export class BinanceDepth {
     out.setAction(index, STATUS.gap)
     const at = index * TICK_WORDS
     writeNullPayload(out, index)
+    writeInteger(out.words, at + WORD.p0, KIND.book)
     writeInteger(out.words, at + WORD.p1, gapFrom(book, verdict))
     writeInteger(out.words, at + WORD.p2, previous)
     this.#count = 1

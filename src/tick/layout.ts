@@ -87,7 +87,10 @@ export const SIDE_NAMES = ['none', 'buy', 'sell'] as const
 export const ACTION = Object.freeze({ none: 0, set: 1, delete: 2, clear: 3 })
 export const ACTION_NAMES = ['none', 'set', 'delete', 'clear'] as const
 
-/** Status records: what happened to the instrument's feed. gap: venue ids p1 … p2 are missing. */
+/**
+ * Status records: what happened to the instrument's feed. gap: venue ids p1 … p2 are missing; the
+ * code (p0) is the KIND of the records that they number, null = unknown.
+ */
 export const STATUS = Object.freeze({ none: 0, gap: 1, halted: 2, resumed: 3, connected: 4 })
 export const STATUS_NAMES = ['none', 'gap', 'halted', 'resumed', 'connected'] as const
 

@@ -24,9 +24,9 @@ import {
   type ServeSettings,
 } from '../../src/serve/agent.ts'
 import { TickBatch } from '../../src/tick/batch.ts'
-import { writeInteger, writeSplit } from '../../src/tick/fixed-point.ts'
+import { writeInteger, writeNull, writeSplit } from '../../src/tick/fixed-point.ts'
 import { InstrumentTable } from '../../src/tick/instruments.ts'
-import { KIND, SIDE, TICK_WORDS, WORD } from '../../src/tick/layout.ts'
+import { KIND, SIDE, STATUS, TICK_WORDS, WORD } from '../../src/tick/layout.ts'
 
 export const EPOCH = 7
 export const FIRST_SEQ = 1000
@@ -50,6 +50,8 @@ export interface TickRow {
   instrument: number
   value: number
   flags?: number
+  /** A status record in the place of a trade: the venue's ids from … to never came. */
+  hole?: { kind?: number; from?: number; to?: number }
 }
 
 export class ServeRig {
@@ -186,7 +188,7 @@ export function accessPlan(
 /** `value` is the price (or bid) in whole units; the event time is `value` seconds. */
 export function ticks(rows: readonly TickRow[]): TickBatch {
   const batch = new TickBatch(rows.length)
-  rows.forEach(({ kind = KIND.trade, instrument, value, flags = 0 }, i) => {
+  rows.forEach(({ kind = KIND.trade, instrument, value, flags = 0, hole }, i) => {
     const at = i * TICK_WORDS
     writeSplit(batch.words, at + WORD.ts_event, false, value, 0)
     writeSplit(batch.words, at + WORD.ts_recv, false, value, 0)
@@ -197,7 +199,19 @@ export function ticks(rows: readonly TickRow[]): TickBatch {
     writeInteger(batch.words, at + WORD.p1, 100_000_000)
     writeInteger(batch.words, at + WORD.p2, value)
     writeInteger(batch.words, at + WORD.p3, 0)
+    if (hole !== undefined) writeHole(batch, i, hole)
   })
   batch.count = rows.length
   return batch
+}
+
+function writeHole(batch: TickBatch, index: number, hole: NonNullable<TickRow['hole']>): void {
+  const { kind, from, to } = hole
+  batch.setKindSide(index, KIND.status, SIDE.none)
+  batch.setAction(index, STATUS.gap)
+  const words = [WORD.p0, WORD.p1, WORD.p2, WORD.p3].map((word) => index * TICK_WORDS + word)
+  for (const [i, value] of [kind, from, to, undefined].entries()) {
+    if (value === undefined) writeNull(batch.words, words[i] as number)
+    else writeInteger(batch.words, words[i] as number, value)
+  }
 }

@@ -62,7 +62,14 @@ export class Books {
       let book = this.#books[instrument]
       if (kind === KIND.status) {
         const isGap = bytes[i * TICK_BYTES + OFFSET.action] === STATUS.gap
-        if (!isGap || book === undefined || !book.isSound) continue
+        // Trades that are missing leave the book as it is.
+        if (
+          !isGap ||
+          words[i * TICK_WORDS + WORD.p0] === KIND.trade ||
+          book === undefined ||
+          !book.isSound
+        )
+          continue
         this.#break(book, BOOK_CAUSE.gap)
         return i + 1
       }

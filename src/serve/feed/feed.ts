@@ -19,9 +19,8 @@ import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
 import type { TickBatch } from '../../tick/batch.ts'
-import { formatDecimal } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { STATUS, TICK_WORDS, WORD } from '../../tick/layout.ts'
+import { TICK_WORDS } from '../../tick/layout.ts'
 import { formatTime } from '../../tick/time.ts'
 import { Pass } from '../access/pass.ts'
 import type { FeedHandler, FeedRefusal, FeedSocket } from '../server.ts'
@@ -30,7 +29,7 @@ import { type Control, type ControlId, isRefusal, parseControl } from './control
 import { Delivery } from './delivery.ts'
 import { chooseProtocol, PROTOCOL_DEFAULT, PROTOCOLS, type Protocol } from './encode.ts'
 import { errorJson, type Refusal } from './errors.ts'
-import { heartbeat, instrumentsJoined, overrunGap, pong, upstreamGap } from './messages.ts'
+import { heartbeat, instrumentsJoined, overrunGap, pong } from './messages.ts'
 import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
 import { FeedShard, type FeedShardOptions } from './shard.ts'
@@ -38,6 +37,7 @@ import { type Stream, StreamRegistry } from './stream.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscribing } from './subscribing.ts'
 import { TestTicks } from './test-ticks.ts'
+import { concerns, tellGap, venueGap } from './upstream.ts'
 
 export interface FeedLimits {
   readonly flush_ms: number
@@ -308,17 +308,14 @@ export class Feed implements FeedHandler<Subscriber> {
     return count
   }
 
-  /** A venue's own hole is told in its place among the records. */
-  #upstream(streams: readonly Stream[], batch: TickBatch, index: number): void {
-    if (batch.action(index) !== STATUS.gap) return
-    const at = index * TICK_WORDS
-    const [from, to] = [WORD.p1, WORD.p2].map((word) => formatDecimal(batch.words, at + word, 0))
+  /** A venue's own hole is told in its place among the records, also where those were lost. */
+  #upstream(streams: readonly Stream[], batch: TickBatch, index: number, isLost: boolean): void {
+    const hole = venueGap(batch, index)
+    if (hole === undefined) return
     for (const stream of streams) {
-      this.#delivery.flushNow(stream)
-      const message = upstreamGap(stream, batch.instrument(index), from ?? '', to ?? '')
-      for (const subscription of [...stream.subscriptions]) {
-        if (subscription.replay === undefined) subscription.subscriber.sendControl(message)
-      }
+      if (!concerns(stream.channel, hole)) continue
+      if (!isLost) this.#delivery.flushNow(stream)
+      tellGap(hole, stream, isLost ? this.#streams.seqOf(stream) : stream.nextSeq)
     }
   }
 

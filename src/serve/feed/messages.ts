@@ -111,19 +111,6 @@ export function restartGap(lost: {
   return JSON.stringify({ op: 'gap', stream, epoch, from, to, cause, next_epoch: nextEpoch })
 }
 
-/** The venue's ids from … to of an instrument never came. */
-export function upstreamGap(stream: Stream, instrument: number, from: string, to: string): string {
-  return JSON.stringify({
-    op: 'gap',
-    stream: stream.id,
-    cause: 'upstream',
-    next_seq: stream.nextSeq,
-    instrument,
-    venue_from: from,
-    venue_to: to,
-  })
-}
-
 /** The stream's next records are of this epoch, from next_seq on. */
 export function epochBegins(stream: number, epoch: number, nextSeq: number): string {
   return JSON.stringify({ op: 'epoch', stream, epoch, next_seq: nextSeq })

@@ -19,15 +19,17 @@ import { FEED_REPLAY_TICKS } from '../../limits.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import { compareI64, readSplit, type Split } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { TICK_WORDS, WORD } from '../../tick/layout.ts'
+import { KIND, TICK_WORDS, WORD } from '../../tick/layout.ts'
 import type { ControlId } from './control.ts'
 import type { Delivery } from './delivery.ts'
 import type { FeedErrorName } from './errors.ts'
 import { Frame } from './fb-frame.ts'
 import type { FeedJournal, JournalCursor } from './feed-journal.ts'
+import { Holding } from './holding.ts'
 import { epochBegins, replayCompleted, restartGap } from './messages.ts'
 import { isMoment, type ReplayStart, type Target } from './replay-start.ts'
 import type { Subscription } from './subscriber.ts'
+import { concerns, upstreamGap, venueGap } from './upstream.ts'
 
 export interface ReplayOptions {
   readonly id: ControlId
@@ -43,11 +45,6 @@ export interface ReplayOptions {
   readonly instruments: InstrumentTable
   readonly frameTicks: number
   readonly bufferBytes: number
-}
-
-interface Held {
-  readonly bytes: Uint8Array
-  readonly count: number
 }
 
 const split: Split = { negative: false, a: 0, b: 0 }
@@ -75,10 +72,7 @@ export class Replay {
   #isThere = false
   #count = 0
   #crc = 0
-  #held: Held[] = []
-  #heldBytes = 0
-  /** Sequence of the first record held; 0 = none is. */
-  #heldSeq = 0
+  readonly #holding: Holding
 
   constructor(options: ReplayOptions) {
     const { subscription, start, instruments, bufferBytes } = options
@@ -89,6 +83,7 @@ export class Replay {
     this.#nextSeq = start.streamSeq
     this.#members = new Uint8Array(instruments.capacity + 1)
     this.#roomBytes = bufferBytes / 2
+    this.#holding = new Holding(this.#roomBytes)
     const ticks = Math.floor(this.#roomBytes / subscription.subscriber.encoding.recordBytes)
     this.#batch = new TickBatch(Math.max(16, Math.min(FEED_REPLAY_TICKS, ticks)))
   }
@@ -123,17 +118,17 @@ export class Replay {
 
   /** A live frame of the stream; `bytes` are valid during the call only. */
   hold(bytes: Uint8Array, count: number): void {
-    if (this.#heldSeq === 0) return
-    this.#heldBytes += bytes.length
-    if (this.#heldBytes > this.#roomBytes) this.letGo()
-    else this.#held.push({ bytes: bytes.slice(), count })
+    this.#holding.frame(bytes, count)
+  }
+
+  /** As `hold`, for the word of a hole in the venue's numbers. */
+  holdGap(message: string): void {
+    this.#holding.gap(message)
   }
 
   /** Holds nothing any more: what was held is read from the journal. */
   letGo(): void {
-    this.#held = []
-    this.#heldBytes = 0
-    this.#heldSeq = 0
+    this.#holding.letGo()
   }
 
   /** Waits without holding anything open. */
@@ -185,6 +180,7 @@ export class Replay {
     const { id } = this.subscription.stream
     const { frameTicks } = this.#options
     for (let i = 0; i < count; i++) {
+      if (batch.kind(i) === KIND.status && this.#nextSeq < endSeq) this.#tellGap(i)
       if (!this.#wants(i)) continue
       if (this.#nextSeq >= endSeq) return
       if (!this.#isThere && !this.#arrives(i)) {
@@ -200,8 +196,23 @@ export class Replay {
   }
 
   #wants(index: number): boolean {
-    const { channel, selection } = this.subscription.stream
-    if (!channel.kinds.includes(this.#batch.kind(index))) return false
+    const { channel } = this.subscription.stream
+    return channel.kinds.includes(this.#batch.kind(index)) && this.#isMember(index)
+  }
+
+  /** What the venue lost, at its place. A fill is of what was told when it was live. */
+  #tellGap(index: number): void {
+    const { subscriber, stream } = this.subscription
+    const hole = this.isFill ? undefined : venueGap(this.#batch, index)
+    if (hole === undefined || !concerns(stream.channel, hole) || !this.#isMember(index)) return
+    if (!this.#isThere && !this.#arrives(index)) return
+    if (this.#count === 0 && !this.#maySee(index)) return
+    this.#send()
+    subscriber.sendControl(upstreamGap(stream.id, this.#epoch, this.#nextSeq, hole))
+  }
+
+  #isMember(index: number): boolean {
+    const { selection } = this.subscription.stream
     const id = this.#batch.instrument(index)
     if (this.#members[id] === MEMBER.unknown) {
       const instrument = this.#options.instruments.get(id)
@@ -248,7 +259,7 @@ export class Replay {
       return this.#epoch === target.epoch ? fillTo + 1 : 0
     }
     if (this.#epoch !== journal.epoch) return Infinity
-    return this.#heldSeq > 0 ? this.#heldSeq : this.#liveSeq()
+    return this.#holding.seq > 0 ? this.#holding.seq : this.#liveSeq()
   }
 
   /** The sequence that the next record of the ring would have. */
@@ -316,10 +327,10 @@ export class Replay {
 
   /** The journal has been read to its end, or nearly: the live frames from here on are kept. */
   #startHolding(): void {
-    if (this.isFill || this.#heldSeq > 0) return
+    if (this.isFill || this.#holding.seq > 0) return
     const { stream } = this.subscription
     this.#options.delivery.flushNow(stream)
-    this.#heldSeq = stream.nextSeq
+    this.#holding.begin(stream)
   }
 
   /** What was read has met what is live. */
@@ -327,13 +338,15 @@ export class Replay {
     const { delivery, target } = this.#options
     const { subscription } = this
     if (!this.#isThere && isMoment(target)) this.#begin()
-    const held = this.#held
-    if (this.#heldSeq === 0) delivery.flushNow(subscription.stream)
-    subscription.firstSeq = this.#heldSeq > 0 ? this.#heldSeq : subscription.stream.nextSeq
+    this.#startHolding()
+    subscription.firstSeq = this.#holding.seq
     subscription.replay = undefined
-    for (const { bytes, count } of held) {
-      this.#digest(bytes, count)
-      delivery.sendHeld(subscription, bytes, count)
+    for (const item of this.#holding.items) {
+      if (typeof item === 'string') subscription.subscriber.sendControl(item)
+      else {
+        this.#digest(item.bytes, item.count)
+        delivery.sendHeld(subscription, item.bytes, item.count)
+      }
     }
     this.#complete()
   }

@@ -9,12 +9,20 @@ import { KIND, KIND_COUNT, OFFSET, TICK_BYTES, TICK_WORDS, WORD } from '../../ti
 import type { Stream } from './stream.ts'
 import type { Tally } from './tally.ts'
 
+/** `isLost`: the records about it are not routed. */
+export type StatusHandler = (
+  streams: readonly Stream[],
+  batch: TickBatch,
+  index: number,
+  isLost: boolean,
+) => void
+
 export interface RouterOptions {
   readonly onFull: (stream: Stream) => void
   /** Counts what is routed. */
   readonly tally?: Tally
   /** Of a record of kind status, and the streams that are to know of it. */
-  readonly onStatus?: (streams: readonly Stream[], batch: TickBatch, index: number) => void
+  readonly onStatus?: StatusHandler
 }
 
 export class Router {
@@ -62,12 +70,18 @@ export class Router {
       const list = lists[index]
       if (list === undefined) continue
       if (kind === KIND.status) {
-        this.#options.onStatus?.(list, batch, i)
+        this.#options.onStatus?.(list, batch, i, false)
         continue
       }
       for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, i * TICK_WORDS)
     }
     if (this.#options.tally !== undefined) this.#options.tally.seq += count
+  }
+
+  /** A record of kind status among records that are not routed. */
+  tellLost(batch: TickBatch, index: number): void {
+    const list = this.#lists[batch.instrument(index) * KIND_COUNT + KIND.status]
+    if (list !== undefined) this.#options.onStatus?.(list, batch, index, true)
   }
 
   /** As `route`, for one record of known instrument and kind. */

@@ -10,7 +10,7 @@ import type { Log } from '../../ops/log.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import { readSplit, type Split } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { TICK_WORDS, WORD } from '../../tick/layout.ts'
+import { KIND, TICK_WORDS, WORD } from '../../tick/layout.ts'
 import { Checkpoints } from './checkpoints.ts'
 import type { FeedJournal, JournalCursor } from './feed-journal.ts'
 import { Router, type RouterOptions } from './router.ts'
@@ -83,7 +83,7 @@ export class FeedShard {
         this.#batch.capacity = Math.min(FEED_REPLAY_TICKS, toSeq - this.tally.seq)
         const count = this.#cursor.read(this.#batch)
         if (count === 0) return 'more'
-        this.tally.count(this.#batch)
+        this.#count(this.#batch)
         // Beyond those that are damaged: nobody will ever count them.
         this.tally.seq = this.#cursor.seq
         read += count
@@ -103,6 +103,18 @@ export class FeedShard {
   close(): void {
     this.#cursor?.close()
     this.#cursor = undefined
+  }
+
+  /** What the venue lost is told in its place. */
+  #count(batch: TickBatch): void {
+    let from = 0
+    for (let i = 0; i < batch.count; i++) {
+      if (batch.kind(i) !== KIND.status) continue
+      this.tally.count(batch, from, i + 1)
+      from = i + 1
+      this.router.tellLost(batch, i)
+    }
+    this.tally.count(batch, from)
   }
 
   #end(seq: number): void {

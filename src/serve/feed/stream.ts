@@ -14,6 +14,7 @@ import type { Router } from './router.ts'
 import type { Selection } from './selection.ts'
 import type { Subscription } from './subscriber.ts'
 import { sumOf, type Tally } from './tally.ts'
+import { ToldGaps } from './upstream.ts'
 
 export interface StreamKey {
   readonly name: ChannelName
@@ -38,6 +39,7 @@ export class Stream {
   readonly subscriptions: Subscription[] = []
   /** Waits in the router's list to be flushed. */
   isDirty = false
+  readonly told = new ToldGaps()
   /** Monotonic time of the last frame. */
   flushedAtMs = 0
 

@@ -21,18 +21,18 @@ export class Tally {
     this.seq = seq
   }
 
-  /** Counts the records of a batch that is not routed. */
-  count(batch: TickBatch): void {
-    const { words, bytes, count } = batch
+  /** Counts the records [from, to) of a batch that is not routed. */
+  count(batch: TickBatch, from = 0, to = batch.count): void {
+    const { words, bytes } = batch
     const { counts } = this
-    for (let i = 0; i < count; i++) {
+    for (let i = from; i < to; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
       if (kind >= KIND_COUNT) continue
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
       const index = instrument * KIND_COUNT + kind
       counts[index] = (counts[index] as number) + 1
     }
-    this.seq += count
+    this.seq += to - from
   }
 }
 

@@ -4,6 +4,12 @@ import { CHANNELS, type ChannelName, channelOf } from '../../../../src/serve/fee
 import { PROTOCOLS } from '../../../../src/serve/feed/encode.ts'
 import { CLOSE_CODES, FEED_ERRORS } from '../../../../src/serve/feed/errors.ts'
 import { Frame } from '../../../../src/serve/feed/fb-frame.ts'
+import {
+  concerns,
+  upstreamGap,
+  type VenueGap,
+  venueGap,
+} from '../../../../src/serve/feed/upstream.ts'
 import { TickBatch } from '../../../../src/tick/batch.ts'
 import {
   parsePrice,
@@ -11,7 +17,7 @@ import {
   writeInteger,
   writeSplit,
 } from '../../../../src/tick/fixed-point.ts'
-import { FLAG, KIND, SIDE, WORD } from '../../../../src/tick/layout.ts'
+import { FLAG, KIND, SIDE, STATUS, WORD } from '../../../../src/tick/layout.ts'
 
 const document = readFileSync(new URL('../../../../docs/protocol.md', import.meta.url), 'utf8')
 
@@ -86,5 +92,36 @@ t.test('the documented frame is what the program sends for that trade', (t) => {
     .map(([, hex = '']) => hex.replaceAll(' ', ''))
     .join('')
   t.equal(Buffer.from(frame.encode(42)).toString('hex'), documented)
+  t.end()
+})
+
+t.test('the documented hole of a venue is told as the program tells it', (t) => {
+  const [documented = ''] = /^\{"op":"gap"[^}]*"upstream"[^}]*\}/m.exec(document) ?? []
+  const batch = new TickBatch(1)
+  batch.count = 1
+  batch.setInstrument(0, 9)
+  batch.setKindSide(0, KIND.status, SIDE.none)
+  batch.setAction(0, STATUS.gap)
+  writeInteger(batch.words, WORD.p0, KIND.trade)
+  writeInteger(batch.words, WORD.p1, 881_204)
+  writeInteger(batch.words, WORD.p2, 881_210)
+  const hole = venueGap(batch, 0)
+  t.equal(upstreamGap(3, 12, 1400, hole as VenueGap), documented.replaceAll(/\s/g, ''))
+  batch.setAction(0, STATUS.halted)
+  t.equal(venueGap(batch, 0), undefined)
+  t.end()
+})
+
+t.test('a hole concerns the documented channels', (t) => {
+  const told = (kind: number) => {
+    const hole = { instrument: 1, kind, from: null, to: null }
+    return (['trades', 'quotes', 'book'] as const).filter((name) => {
+      return concerns(channelOf(name), hole)
+    })
+  }
+  t.same(told(KIND.trade), ['trades'])
+  t.same(told(KIND.quote), ['quotes'])
+  t.same(told(KIND.book), ['quotes', 'book'])
+  t.same(told(0), ['trades', 'quotes', 'book'])
   t.end()
 })
