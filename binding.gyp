@@ -10,7 +10,8 @@
         "native/ndjson_kernel.cc",
         "native/notify.cc",
         "native/packed_kernel.cc",
-        "native/system_glue.cc"
+        "native/system_glue.cc",
+        "native/time_slice.cc"
       ],
       "defines": ["NAPI_VERSION=8"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],

@@ -2,7 +2,7 @@
 //
 //   decoder(kernel, control, instruments, capacity, venue) -> { bind(input, out, origins), run() }
 //   encodeCopy(kind, ticks, order, from, to, shard, firstSeq, out, offset) -> offset behind
-//   notify, guardLoop, endLoop, hasLoopEnded, letLoopGo: system_glue.cc
+//   notify, guardLoop, endLoop, hasLoopEnded, letLoopGo, setTimeSlice: system_glue.cc
 //   layoutId
 //
 // `run` takes no arguments: they lie in the control words (src/native/control.ts), and the memory

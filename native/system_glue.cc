@@ -2,6 +2,7 @@
 //
 //   notify(path, text) -> 0, or the system's error number        notify.h
 //   guardLoop(key, inTurn), endLoop(key), hasLoopEnded(key), letLoopGo(key)    event_loop.h
+//   setTimeSlice(us) -> 0, or the system's error number         time_slice.h
 
 #include "system_glue.h"
 
@@ -10,6 +11,7 @@
 
 #include "event_loop.h"
 #include "notify.h"
+#include "time_slice.h"
 
 namespace tickd {
 namespace {
@@ -33,6 +35,18 @@ napi_value send_notice(napi_env env, napi_callback_info info) noexcept {
   }
   napi_value result;
   napi_create_int32(env, notify(path, path_size, text, text_size), &result);
+  return result;
+}
+
+napi_value time_slice(napi_env env, napi_callback_info info) noexcept {
+  std::size_t count = 1;
+  napi_value argument, result;
+  std::uint32_t slice_us = 0;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  if (count < 1 || napi_get_value_uint32(env, argument, &slice_us) != napi_ok) {
+    return fail(env, "setTimeSlice takes microseconds");
+  }
+  napi_create_int32(env, set_time_slice(slice_us), &result);
   return result;
 }
 
@@ -140,6 +154,7 @@ bool add_system_functions(napi_env env, napi_value exports) noexcept {
       {"endLoop", end_loop},
       {"hasLoopEnded", has_loop_ended},
       {"letLoopGo", let_loop_go},
+      {"setTimeSlice", time_slice},
   };
   for (const auto& [name, callback] : FUNCTIONS) {
     napi_value function;

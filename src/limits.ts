@@ -241,6 +241,12 @@ export const THREAD_END_MS_MAX = 30_000
 /** Young generation of a thread: what a busy thread was seen to use, and V8's own default. */
 export const THREAD_YOUNG_HEAP_BYTES = 48 * MIB
 
+/**
+ * Time slices of threads that ticks pass on their way to subscribers: one that wakes runs before
+ * stores and databases have used up theirs, which are some 3 ms long. The shortest there are.
+ */
+export const LIVE_SLICE_US = 100
+
 /** systemd is told the status, where it changed, this often. */
 export const SD_STATUS_MS = 5000
 

@@ -117,11 +117,14 @@ export const POSITION = Object.freeze({
 })
 export const POSITION_COUNT = 6
 
+/** What a tick passes on its way from socket to socket. */
+export const LIVE_STAGES: readonly StageName[] = ['source', 'decode', 'aggregate', 'serve']
+
 /** Threads of the `auto` setting on two cores or fewer; more cores get `dedicated`. */
 export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = Object.freeze({
   // The whole way from socket to socket: a hand-off between threads costs more than it saves where
   // their number exceeds that of the cores.
-  live: ['source', 'decode', 'aggregate', 'serve'],
+  live: LIVE_STAGES,
   // Of its own: while fsync waits for the disk, the core decodes.
   journal: ['journal'],
   store: ['postgres', 'redis'],

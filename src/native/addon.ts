@@ -54,6 +54,8 @@ export interface Addon {
   hasLoopEnded(key: number): boolean
   /** Any thread: the guarded one, which stands still since, goes on to its end: it was told to. */
   letLoopGo(key: number): void
+  /** The calling thread runs in slices of so many microseconds; 0, or the system's error number. */
+  setTimeSlice(sliceUs: number): number
 }
 
 export interface KernelChoice {

@@ -3,9 +3,11 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../clock.ts'
 import { errorText, TickdError } from '../errors.ts'
+import { LIVE_SLICE_US } from '../limits.ts'
 import { systemAddon } from '../native/addon.ts'
 import { createLog } from '../ops/log.ts'
 import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
+import { LIVE_STAGES } from '../pipeline.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
 import { AgentFactory, type FactoryOptions, loadMakers } from './agents.ts'
 import { Asker } from './asker.ts'
@@ -21,6 +23,10 @@ const { runtime, thread, threads, memory, ports } = workerData as WorkerData
 // First of all: what is registered first is undone last, after Node's own handles.
 const inTurn = new Int32Array(new SharedArrayBuffer(4))
 if (!thread.blocking) systemAddon()?.guardLoop(thread.line, inTurn)
+// Where the system knows no such slices all goes as well, only less evenly on busy cores.
+if (thread.agents.some(({ stage }) => LIVE_STAGES.includes(stage))) {
+  systemAddon()?.setTimeSlice(LIVE_SLICE_US)
+}
 
 function tell(message: FromWorker): void {
   parentPort?.postMessage(message)
