@@ -88,12 +88,9 @@ export function journalOrigin(
 /** What is there, without changing it. */
 function lookAt(directory: string): { isNew: boolean; id: string; nextSeq: number } {
   realDisk.makeDirectory(directory)
-  const isEmpty = listSegments(directory).length === 0
-  const file = isEmpty ? readEpoch(directory, 0) : readEpoch(directory, statEpoch(directory))
-  const nextSeq = isEmpty ? (file?.firstSeq ?? 0) : statJournal(directory).nextSeq
+  // Once: what was written last, of a daemon that was killed, is read through for it.
+  const stat = listSegments(directory).length === 0 ? undefined : statJournal(directory)
+  const file = readEpoch(directory, stat?.epochs.at(-1)?.epoch ?? 0)
+  const nextSeq = stat?.nextSeq ?? file?.firstSeq ?? 0
   return { isNew: file === undefined, id: idText(file?.journalId ?? 0n), nextSeq }
-}
-
-function statEpoch(directory: string): number {
-  return statJournal(directory).epochs.at(-1)?.epoch ?? 0
 }
