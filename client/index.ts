@@ -2,10 +2,19 @@
 //
 // docs/protocol.md is what it speaks; client/README.md shows how to use it.
 
-export { Book, Books, type Level } from './book.ts'
+export {
+  Book,
+  type BookFeed,
+  Books,
+  type BooksRequest,
+  type FollowedBooks,
+  followBooks,
+  type Level,
+} from './book.ts'
 export { connect, Feed } from './feed.ts'
 export {
   type Ack,
+  type BrokenBooks,
   type Change,
   FeedError,
   type From,

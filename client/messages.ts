@@ -6,6 +6,9 @@ export const PROTOCOLS = ['fb', 'msgpack', 'json'] as const
 /** Sub-protocol, without its `tickd.v1.`. */
 export type Protocol = (typeof PROTOCOLS)[number]
 
+/** Streams of these are made for those who listen: nothing of them can be had again. */
+export const LIVE_CHANNELS = /^(latest|test|book\..*)$/
+
 /** Where a subscription begins; `seq` is the first sequence wanted. */
 export type From = 'live' | 'snapshot' | { epoch: number; seq: number } | { ts: string }
 
@@ -94,6 +97,26 @@ export interface Gap {
   readonly cause: string
   /** The server's whole message, where there was one. */
   readonly message: ServerMessage | undefined
+}
+
+/** Books that are not right, from `nextSeq` of the stream on, until their next image. */
+export interface BrokenBooks {
+  readonly stream: number
+  readonly nextSeq: number
+  /** `book_gap`, `book_crossed`, `book_incomplete` or `book_lost`, and its number. */
+  readonly name: string
+  readonly code: number
+  readonly instruments: readonly Instrument[]
+}
+
+export function brokenOf(message: ServerMessage): BrokenBooks {
+  return {
+    stream: Number(message.stream),
+    nextSeq: Number(message.next_seq),
+    name: String(message.name),
+    code: Number(message.code),
+    instruments: message.instruments as Instrument[],
+  }
 }
 
 /** A refusal of the server, or a failure of the connection (code 0). */

@@ -4,13 +4,14 @@
 // reader has caught up to half: so a reader that is too slow for its feed loses in order, knows
 // what, and can have it again.
 
-import type { FeedError, Gap } from './messages.ts'
+import type { BrokenBooks, FeedError, Gap } from './messages.ts'
 import { Queue } from './queue.ts'
 import type { Batch } from './record.ts'
 
 export type FeedEvent =
   | { readonly type: 'batch'; readonly batch: Batch }
   | { readonly type: 'gap'; readonly gap: Gap }
+  | { readonly type: 'broken'; readonly broken: BrokenBooks }
   /** From here on sequences are of this epoch. */
   | { readonly type: 'epoch'; readonly epoch: number; readonly nextSeq: number }
   /** From here on the symbols are these, and sequences are those of their stream. */
@@ -27,6 +28,8 @@ export interface Handlers {
   /** With it the subscription calls, and is not to be iterated. */
   readonly batch?: (batch: Batch) => void
   readonly gap?: (gap: Gap) => void
+  /** Channels of books: these are not right until their next image. */
+  readonly broken?: (broken: BrokenBooks) => void
   readonly epoch?: (epoch: number, nextSeq: number) => void
   readonly update?: (epoch: number, nextSeq: number, symbols: readonly string[]) => void
   readonly live?: (epoch: number, nextSeq: number) => void
@@ -79,6 +82,7 @@ export class Outlet {
     const { handlers } = this.#options
     if (event.type === 'batch') handlers.batch?.(event.batch)
     else if (event.type === 'gap') handlers.gap?.(event.gap)
+    else if (event.type === 'broken') handlers.broken?.(event.broken)
     else if (event.type === 'update') {
       handlers.update?.(event.epoch, event.nextSeq, event.symbols)
     } else handlers[event.type]?.(event.epoch, event.nextSeq)

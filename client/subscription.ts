@@ -10,15 +10,17 @@
 import type { BatchKind, FrameHead } from './batch.ts'
 import { crc32, crcText } from './crc32.ts'
 import type { Link } from './link.ts'
-import type {
-  Ack,
-  Change,
-  FeedError,
-  From,
-  Gap,
-  ServerMessage,
-  SubscribeRequest,
-  UpdateAck,
+import {
+  type Ack,
+  brokenOf,
+  type Change,
+  type FeedError,
+  type From,
+  type Gap,
+  LIVE_CHANNELS,
+  type ServerMessage,
+  type SubscribeRequest,
+  type UpdateAck,
 } from './messages.ts'
 import { type FeedEvent, type Handlers, Outlet, type Overflow } from './outlet.ts'
 import { type Batch, type FeedRecord, recordsOf } from './record.ts'
@@ -34,8 +36,6 @@ interface Hole {
   crc: number
 }
 
-/** Streams of these are made for those who listen: nothing of them can be had again. */
-const LIVE_CHANNELS: ReadonlySet<string> = new Set(['latest', 'test'])
 /** Nothing can be had again of what an image stands for, or of what never came to the daemon. */
 const FILLABLE_NOT: ReadonlySet<string> = new Set(['conflated', 'upstream', 'restart'])
 
@@ -147,7 +147,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
 
   /** Where to begin now: as asked at first, then where it stopped. */
   from(): From {
-    if (LIVE_CHANNELS.has(this.request.channel)) return this.request.from ?? 'live'
+    if (LIVE_CHANNELS.test(this.request.channel)) return this.request.from ?? 'live'
     return this.position ?? this.request.from ?? 'live'
   }
 
@@ -210,6 +210,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
   onMessage(message: ServerMessage): void {
     if (message.op === 'snapshot') this.#imageLeft = Number(message.count)
     if (message.op === 'gap') this.#onGap(message)
+    if (message.op === 'book') this.#emit({ type: 'broken', broken: brokenOf(message) })
     if (message.op === 'epoch') {
       const nextSeq = Number(message.next_seq)
       this.#epoch = Number(message.epoch)
@@ -258,7 +259,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
     const sequence = this.#sequence
     const isSame =
       epoch === position?.epoch &&
-      !LIVE_CHANNELS.has(this.request.channel) &&
+      !LIVE_CHANNELS.test(this.request.channel) &&
       (nextSeq ?? 0) >= position.seq
     if (isSame) {
       const hole = this.#hole
@@ -339,7 +340,7 @@ export class Subscription implements AsyncIterable<FeedRecord> {
   #tryFill(gap: Gap, generation: number): boolean {
     const { cause, from, to } = gap
     if (to === undefined || FILLABLE_NOT.has(cause) || !this.#link.fillsGaps) return false
-    if (LIVE_CHANNELS.has(this.request.channel)) return false
+    if (LIVE_CHANNELS.test(this.request.channel)) return false
     // Before it is asked for, as an answer may end it at once.
     this.#hole = { gap, generation, next: from, to, crc: 0 }
     if (this.#askFor(this.#hole)) return true

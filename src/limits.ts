@@ -138,7 +138,7 @@ export const FEED_CHECKPOINT_TICKS = 524_288
 export const FEED_CHECKPOINT_BYTES_MAX = 16 * MIB
 /** The `latest` channel and the image after conflation: newest values are sent this often. */
 export const FEED_LATEST_MS = 50
-/** Levels of a side of a book: more than venues' images have. Beyond them the worst are given up. */
+/** Levels of a side of a book: more than venues' images have. The worst beyond them go. */
 export const FEED_BOOK_LEVELS_MAX = 8192
 /** All books together; where it is used up, they give up their worst levels. */
 export const FEED_BOOKS_BYTES_MAX = 256 * MIB

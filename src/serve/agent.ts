@@ -19,8 +19,9 @@ import type { InstrumentTable } from '../tick/instruments.ts'
 import { VERSION } from '../version.ts'
 import { type AccessPlan, Doors } from './access/doors.ts'
 import type { Visitor } from './access/feed-gate.ts'
-import { Feed, type FeedLimits } from './feed/feed.ts'
+import { Feed } from './feed/feed.ts'
 import type { FeedJournal } from './feed/feed-journal.ts'
+import type { FeedLimits } from './feed/welcome.ts'
 import type { History } from './http/history.ts'
 import { LedgerRoutes } from './http/ledger.ts'
 import { pageRoutes } from './http/page-files.ts'
@@ -85,6 +86,8 @@ export interface ServeAgentOptions {
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** The book of an instrument of a shard needs a fresh image. */
+  readonly wantBook?: (shard: number, instrument: number) => void
   /** Told the address once it is bound. */
   readonly onListening?: (name: string, address: string) => void
   /** Makes the web server; a simulation has one without sockets. */

@@ -53,13 +53,55 @@ async function start(t: Test, key?: string): Promise<Ground> {
     stateDir,
     config: {
       access: { keys: key !== undefined },
-      sources: [{ name: 'synthetic', type: 'synthetic', rate: 2000 }],
+      sources: [
+        { name: 'synthetic', type: 'synthetic', rate: 2000 },
+        { name: 'push', type: 'http' },
+      ],
       postgres: { mode: 'off' },
       redis: { mode: 'off' },
     },
   })
   t.teardown(() => daemon.stop())
+  if (key === undefined) keepBooks(t, daemon)
   return { daemon, target: () => new Target(daemon.address('feed'), key) }
+}
+
+/** A book that changes, for as long as the test lasts. */
+function keepBooks(t: Test, daemon: DaemonProcess): void {
+  const url = new URL('/v1/ticks', daemon.address('http'))
+  const head = { type: 'book', venue: 'test', symbol: 'BOOK-USD' }
+  const line = (fields: object) => `${JSON.stringify({ ...head, ...fields })}\n`
+  let step = 0
+  const push = async () => {
+    const ts = new Date().toISOString()
+    const level = (side: string, price: number, size: number, flags = ['last']) => {
+      const action = size === 0 ? 'delete' : 'set'
+      return line({ ts_event: ts, side, price: `${price}`, size: `${size}`, action, flags })
+    }
+    const clear = line({
+      ts_event: ts,
+      side: 'none',
+      price: null,
+      size: null,
+      action: 'clear',
+      flags: [],
+    })
+    const at = 100 + (step % 7)
+    const body =
+      step === 0
+        ? clear + level('buy', 99, 1, []) + level('sell', 120, 1)
+        : level('buy', at, step % 3, []) + level('sell', at + 7 + (step % 2), step % 4)
+    step++
+    await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/x-ndjson' } })
+  }
+  let under: Promise<unknown> = Promise.resolve()
+  const timer = setInterval(() => {
+    under = under.then(push).catch(() => {})
+  }, 50)
+  t.teardown(() => {
+    clearInterval(timer)
+    return under
+  })
 }
 
 function allow(stateDir: string, key: string): void {

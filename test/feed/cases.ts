@@ -6,6 +6,7 @@
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { AUTHENTICATION } from './authentication.ts'
+import { BOOKS } from './books.ts'
 import { GOING_BACK } from './going-back.ts'
 import { REFUSALS } from './refusals.ts'
 import { closeOf, control, type FeedCase, firstFrames, upgradeStatus } from './target.ts'
@@ -227,6 +228,7 @@ export const CASES: readonly FeedCase[] = [
   ...STREAMS,
   ...TOLD,
   ...GOING_BACK,
+  ...BOOKS,
   ...REFUSALS,
 ]
 

@@ -16,7 +16,7 @@ const REFUSED: readonly (readonly [string, number])[] = [
   ['{"op":"subscribe","channel":"trades","slow":"faster"}', 1004],
   ['{"op":"unsubscribe","stream":"one"}', 1004],
   ['{"op":"subscribe","channel":"gossip"}', 2001],
-  ['{"op":"subscribe","channel":"book","from":"snapshot"}', 2002],
+  ['{"op":"subscribe","channel":"test","from":"snapshot"}', 2002],
   ['{"op":"subscribe","channel":"trades","slow":"conflate"}', 2003],
   ['{"op":"unsubscribe","stream":123456789}', 2004],
 ]

@@ -65,8 +65,8 @@ const REFUSED: readonly [what: string, message: object | string | Buffer, error:
       'from_unavailable',
     ],
     [
-      'a snapshot of a book',
-      { op: 'subscribe', channel: 'book', from: 'snapshot' },
+      'a snapshot where there is none',
+      { op: 'subscribe', channel: 'test', from: 'snapshot' },
       'from_unavailable',
     ],
     [

@@ -72,7 +72,7 @@ export class BookSide {
     return this.count - 1 - slot
   }
 
-  /** Deletes the level of that record's price. Returns the rank that it had, or -1: there is none. */
+  /** Deletes the level of that record's price. Returns the rank that it had; -1: there is none. */
   delete(ticks: Int32Array, at: number): number {
     const slot = this.#find(ticks[at + WORD.p0] as number, ticks[at + WORD.p0 + 1] as number)
     if (!this.#isAt(slot, ticks, at)) return -1

@@ -62,14 +62,10 @@ export class Books {
       let book = this.#books[instrument]
       if (kind === KIND.status) {
         const isGap = bytes[i * TICK_BYTES + OFFSET.action] === STATUS.gap
-        // Trades that are missing leave the book as it is.
-        if (
-          !isGap ||
-          words[i * TICK_WORDS + WORD.p0] === KIND.trade ||
-          book === undefined ||
-          !book.isSound
-        )
-          continue
+        // Missing trades or quotes leave the book as it is.
+        const of = words[i * TICK_WORDS + WORD.p0] as number
+        const isOther = of === KIND.trade || of === KIND.quote
+        if (!isGap || isOther || book === undefined || !book.isSound) continue
         this.#break(book, BOOK_CAUSE.gap)
         return i + 1
       }

@@ -7,7 +7,7 @@ import { FEED_GLOBS_MAX, FEED_SYMBOLS_MAX, INSTRUMENT_NAME_BYTES_MAX } from '../
 import { writeSplit } from '../../tick/fixed-point.ts'
 import { parseTime } from '../../tick/time.ts'
 import {
-  CHANNELS,
+  CHANNEL_NAMES,
   type ChannelName,
   channelOf,
   isChannel,
@@ -118,7 +118,7 @@ function readControl(fields: Record<string, unknown>): Control | Refusal {
 function readSubscribe(fields: Record<string, unknown>): Subscribe | Refusal {
   const { channel: name, symbols = ['*'], shard } = fields
   if (typeof name !== 'string' || !isChannel(name)) {
-    return refuse('unknown_channel', `channel is one of ${Object.keys(CHANNELS).join(', ')}`)
+    return refuse('unknown_channel', `channel is one of ${CHANNEL_NAMES}`)
   }
   const channel = channelOf(name)
   const fault = symbolsFault(symbols)

@@ -15,19 +15,17 @@
 //
 //   gap       nothing else
 //   close     it is closed at once, with the last sequence it was sent
-//   conflate  an image of the newest record of each instrument and kind it missed
+//   conflate  an image of the newest record of each instrument and kind, or of each book, it missed
 //
 // Other subscribers of the same stream are not touched by any of this.
 
-import { LATEST_KIND_COUNT, LATEST_RANK } from '../../aggregate/latest-table-layout.ts'
 import { MIB } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
-import { FLAG, TICK_WORDS } from '../../tick/layout.ts'
 import { Frame } from './fb-frame.ts'
+import type { Images } from './images.ts'
 import { gap, slow, snapshot } from './messages.ts'
-import type { Newest } from './newest.ts'
 import { Parcel } from './parcel.ts'
 import type { Stream } from './stream.ts'
 import type { Subscriber, Subscription } from './subscriber.ts'
@@ -43,7 +41,9 @@ export interface DeliveryOptions {
   readonly bufferAgeMs: number
   readonly frameTicks: number
   readonly instruments: InstrumentTable
-  readonly newest: Newest
+  readonly images: Images
+  /** The subscription goes on behind what it was not sent, or has been sent an image. */
+  readonly onResumed: (subscription: Subscription) => void
   readonly counters: CounterSet<CounterName<'serve'>>
 }
 
@@ -177,40 +177,43 @@ export class Delivery {
     subscriber.sendControl(gap(stream.id, behindFrom, stream.nextSeq - 1, cause))
   }
 
-  /** Records of the image that a new subscription would be sent, and their size in all. */
+  /** Slots of the image that a new subscription would be sent. */
   imageSlots(stream: Stream): number[] {
-    const { newest } = this.#options
-    const slots: number[] = []
-    for (const id of stream.instruments) {
-      for (const kind of stream.channel.kinds) {
-        const slot = newest.find(id, kind)
-        if (slot >= 0) slots.push(slot)
-      }
-    }
-    return slots
+    return this.#options.images.slots(stream)
+  }
+
+  /** Records of the image of these slots. */
+  imageRecords(stream: Stream, slots: readonly number[]): number {
+    return this.#options.images.recordCount(stream, slots)
   }
 
   /** Sends an image that was found to fit. */
   image(subscription: Subscription, slots: readonly number[]): void {
     const { subscriber, stream } = subscription
-    const { frameTicks, instruments, newest } = this.#options
+    const { frameTicks, instruments, images, onResumed } = this.#options
     const { nextSeq: firstSeq, id, epoch } = stream
-    subscriber.sendControl(snapshot(id, firstSeq, slots.length))
+    subscriber.sendControl(snapshot(id, firstSeq, images.recordCount(stream, slots)))
     const frame = new Frame(frameTicks, id, epoch)
-    for (let from = 0; from < slots.length; from += frameTicks) {
-      const part = slots.slice(from, from + frameTicks)
-      part.forEach((slot, i) => {
-        frame.append(newest.words, slot * TICK_WORDS)
-        frame.batch.addFlags(i, FLAG.SNAPSHOT)
-      })
-      const identity = { stream: id, epoch, firstSeq }
-      this.sendAgain(
-        subscription,
-        subscriber.encoding.encode(frame, identity, instruments),
-        part.length,
-      )
+    const identity = { stream: id, epoch, firstSeq }
+    const send = () => {
+      const { count } = frame.batch
+      if (count === 0) return
+      this.sendAgain(subscription, subscriber.encoding.encode(frame, identity, instruments), count)
       frame.reset()
     }
+    for (const slot of slots) {
+      images.read(stream, slot, (words, at) => {
+        if (frame.isFull) send()
+        frame.append(words, at)
+      })
+    }
+    send()
+    onResumed(subscription)
+  }
+
+  /** A replay of the subscription has ended: what is live goes on. */
+  joined(subscription: Subscription): void {
+    this.#options.onResumed(subscription)
   }
 
   #empty(subscriber: Subscriber): void {
@@ -267,9 +270,10 @@ export class Delivery {
     }
     const { owed } = subscription
     if (owed === undefined) return
+    const { images } = this.#options
     for (let i = 0; i < count; i++) {
-      const rank = LATEST_RANK[batch.kind(i)] as number
-      if (rank >= 0) owed.add((batch.instrument(i) - 1) * LATEST_KIND_COUNT + rank)
+      const slot = images.slotOf(subscription.stream, batch, i)
+      if (slot >= 0) owed.add(slot)
     }
   }
 
@@ -285,12 +289,16 @@ export class Delivery {
       const cause = owed === undefined ? 'slow' : 'conflated'
       subscriber.sendControl(gap(stream.id, behindFrom, to, cause))
     }
-    if (owed === undefined || owed.size === 0) return
+    if (owed === undefined || owed.size === 0) {
+      this.#options.onResumed(subscription)
+      return
+    }
     const room = this.#options.bufferBytes - subscriber.bufferedBytes()
+    let recordsLeft = Math.floor(room / subscriber.encoding.recordBytes)
     const slots: number[] = []
-    const slotsMax = Math.max(1, Math.floor(room / subscriber.encoding.recordBytes))
     for (const slot of owed) {
-      if (slots.length === slotsMax) break
+      recordsLeft -= this.#options.images.recordCount(stream, [slot])
+      if (recordsLeft < 0 && slots.length > 0) break
       slots.push(slot)
     }
     for (const slot of slots) owed.delete(slot)

@@ -48,6 +48,15 @@ export const CLOSE_CODES = {
   slow: { code: 4008, meaning: 'read too slowly; the reason is {"stream","last_seq"}' },
 } as const satisfies Record<string, { code: number; meaning: string }>
 
+/** Why a book is not whole: told to those who are sent it. Numbered with the errors. */
+export const BOOK_NOTICES = {
+  book_gap: { code: 5001, meaning: "the venue's own numbers have a hole" },
+  book_crossed: { code: 5002, meaning: 'the best bid is not below the best ask' },
+  book_incomplete: { code: 5003, meaning: 'no image of the whole book has come yet' },
+  book_lost: { code: 5004, meaning: 'records were lost within the daemon' },
+} as const satisfies Record<string, { code: number; meaning: string }>
+export type BookNoticeName = keyof typeof BOOK_NOTICES
+
 /** A refusal on its way to the client. */
 export interface Refusal {
   readonly error: FeedErrorName

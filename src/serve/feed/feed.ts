@@ -7,14 +7,7 @@
 
 import type { LatestTable } from '../../aggregate/latest-table.ts'
 import type { Clock } from '../../clock.ts'
-import {
-  FEED_BUFFER_SLACK_BYTES,
-  FEED_LATEST_MS,
-  FEED_MESSAGE_BYTES_MAX,
-  FEED_MESSAGES_PER_SECOND,
-  FEED_STREAMS_MAX,
-  FEED_SYMBOLS_MAX,
-} from '../../limits.ts'
+import { FEED_BUFFER_SLACK_BYTES, FEED_LATEST_MS, FEED_STREAMS_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
 import type { CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
@@ -23,12 +16,15 @@ import type { InstrumentTable } from '../../tick/instruments.ts'
 import { TICK_WORDS } from '../../tick/layout.ts'
 import { formatTime } from '../../tick/time.ts'
 import { Pass } from '../access/pass.ts'
+import { Books } from '../book/books.ts'
 import type { FeedHandler, FeedRefusal, FeedSocket } from '../server.ts'
 import { Accounts, type SubscriberAccount } from './account.ts'
+import { BookWatch } from './book-watch.ts'
 import { type Control, type ControlId, isRefusal, parseControl } from './control.ts'
 import { Delivery } from './delivery.ts'
 import { chooseProtocol, PROTOCOL_DEFAULT, PROTOCOLS, type Protocol } from './encode.ts'
 import { errorJson, type Refusal } from './errors.ts'
+import { Images } from './images.ts'
 import { heartbeat, instrumentsJoined, overrunGap, pong } from './messages.ts'
 import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
@@ -38,16 +34,7 @@ import { Subscriber } from './subscriber.ts'
 import { Subscribing } from './subscribing.ts'
 import { TestTicks } from './test-ticks.ts'
 import { concerns, tellGap, venueGap } from './upstream.ts'
-
-export interface FeedLimits {
-  readonly flush_ms: number
-  readonly frame_ticks: number
-  readonly subscriber_buffer_bytes: number
-  readonly subscriber_age_ms: number
-  readonly subscribers_max: number
-  readonly subscriptions_max: number
-  readonly heartbeat_ms: number
-}
+import { type FeedLimits, welcome } from './welcome.ts'
 
 export interface FeedOptions {
   readonly limits: FeedLimits
@@ -61,6 +48,8 @@ export interface FeedOptions {
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** The book of an instrument needs a fresh image. */
+  readonly wantBook?: ((shard: number, instrument: number) => void) | undefined
 }
 
 const decoder = new TextDecoder()
@@ -72,6 +61,8 @@ export class Feed implements FeedHandler<Subscriber> {
   readonly #subscribers = new Set<Subscriber>()
   readonly #heartbeatDueMs = new WeakMap<Subscriber, number>()
   readonly #newest: Newest
+  readonly #books: Books
+  readonly #bookWatch: BookWatch
   readonly #delivery: Delivery
   readonly #shards: readonly FeedShard[]
   readonly #values: Router
@@ -88,13 +79,15 @@ export class Feed implements FeedHandler<Subscriber> {
     const { limits, instruments, latest, counters, clock, log } = options
     this.#options = options
     this.#newest = new Newest(latest)
+    this.#books = new Books({ want: options.wantBook ?? (() => {}) })
     this.#accounts = new Accounts(counters)
     this.#delivery = new Delivery({
       bufferBytes: limits.subscriber_buffer_bytes,
       bufferAgeMs: limits.subscriber_age_ms,
       frameTicks: limits.frame_ticks,
       instruments,
-      newest: this.#newest,
+      images: new Images(this.#newest, this.#books),
+      onResumed: (subscription) => this.#bookWatch.restate(subscription),
       counters,
     })
     const onFull = (stream: Stream) => this.#delivery.gather(stream, clock.monoMs(), true)
@@ -109,6 +102,13 @@ export class Feed implements FeedHandler<Subscriber> {
       instruments,
       shards: this.#shards,
       values: this.#values,
+    })
+    this.#bookWatch = new BookWatch({
+      books: this.#books,
+      instruments,
+      values: this.#values,
+      streams: this.#streams,
+      flush: (stream) => this.#delivery.flushNow(stream),
     })
     this.#subscribing = new Subscribing({
       ...options,
@@ -150,7 +150,9 @@ export class Feed implements FeedHandler<Subscriber> {
     this.#heartbeatDueMs.set(subscriber, nowMs + limits.heartbeat_ms)
     counters.add('connects')
     counters.set('subscribers', this.#subscribers.size)
-    subscriber.sendControl(this.#welcome(subscriber))
+    const shardCount = this.#shards.length
+    const serverTime = this.#serverTime()
+    subscriber.sendControl(welcome(subscriber, { ...this.#options, shardCount, serverTime }))
     return subscriber
   }
 
@@ -190,8 +192,9 @@ export class Feed implements FeedHandler<Subscriber> {
   /** Records from the ring of a shard, in order. */
   take(shard: number, batch: TickBatch): void {
     this.#join()
-    this.#newest.apply(batch)
-    this.#shardAt(shard).route(batch)
+    const otherCount = this.#newest.apply(batch)
+    if (otherCount > 0) this.#takeBooks(shard, batch)
+    else this.#shardAt(shard).route(batch)
     this.#delivery.send()
   }
 
@@ -209,8 +212,9 @@ export class Feed implements FeedHandler<Subscriber> {
     this.#join()
     const own = this.#shardAt(shard)
     const from = own.tally.seq
-    const result = own.recount(toSeq)
+    const result = own.recount(toSeq, (batch) => this.#books.applyAll(batch, shard))
     if (result === 'more') return false
+    if (result === 'unknown') this.#books.lose(shard)
     this.#newest.forget(this.#options.instruments.count)
     for (const stream of this.#streams) {
       const isOf = stream.shard === undefined || stream.shard === shard
@@ -218,9 +222,13 @@ export class Feed implements FeedHandler<Subscriber> {
       const isCounted = stream.channel.carries === 'event'
       const lost = isCounted ? this.#streams.seqOf(stream) - stream.nextSeq : 0
       if (lost > 0) this.#delivery.lose(stream, lost)
-      if (isCounted && result === 'done') continue
+      // Books have been brought up to date with what was counted.
+      const isKnown = isCounted || stream.channel.depth !== undefined
       const message = overrunGap(stream, shard, from, toSeq - 1)
-      for (const { subscriber } of [...stream.subscriptions]) subscriber.sendControl(message)
+      for (const subscription of [...stream.subscriptions]) {
+        if (!isKnown || result !== 'done') subscription.subscriber.sendControl(message)
+        if (subscription.replay === undefined) this.#bookWatch.restate(subscription)
+      }
     }
     return true
   }
@@ -230,6 +238,7 @@ export class Feed implements FeedHandler<Subscriber> {
     const { clock, limits } = this.#options
     const nowMs = clock.monoMs()
     this.#delivery.setTime(nowMs)
+    this.#books.nowMs = nowMs
     this.#accounts.settle()
     this.#subscribing.closeAbandoned()
     for (const stream of this.#streams) {
@@ -289,6 +298,18 @@ export class Feed implements FeedHandler<Subscriber> {
     }
   }
 
+  /** Records with books among them: one that breaks is told at its place. */
+  #takeBooks(shard: number, batch: TickBatch): void {
+    const books = this.#books
+    const own = this.#shardAt(shard)
+    for (let from = 0; from < batch.count; ) {
+      const to = books.apply(batch, from, shard)
+      own.route(batch, from, to)
+      if (books.broken !== undefined) this.#bookWatch.tell(books.broken)
+      from = to
+    }
+  }
+
   /** Before records are routed: an instrument is known before its first record is published. */
   #join(): void {
     this.#streams.join((stream, joined) => {
@@ -337,6 +358,7 @@ export class Feed implements FeedHandler<Subscriber> {
       this.#values.routeOne(slotInstrument(slot), slotKind(slot), words, slot * TICK_WORDS)
     }
     this.#newest.clearChanged()
+    this.#bookWatch.routeTops()
   }
 
   /** Heartbeats for what is idle; subscribers that are behind get their chance to go on. */
@@ -354,30 +376,6 @@ export class Feed implements FeedHandler<Subscriber> {
       const isQuiet = Object.keys(idle).length > 0 || subscriber.subscriptions.size === 0
       if (isQuiet) subscriber.sendControl(heartbeat(this.#serverTime(), idle))
     }
-  }
-
-  #welcome(subscriber: Subscriber): string {
-    const { epoch, limits, version } = this.#options
-    return JSON.stringify({
-      op: 'welcome',
-      session: subscriber.session,
-      epoch,
-      server_time: this.#serverTime(),
-      protocol: subscriber.protocol,
-      limits: {
-        subscriptions: limits.subscriptions_max,
-        symbols: FEED_SYMBOLS_MAX,
-        message_bytes: FEED_MESSAGE_BYTES_MAX,
-        messages_per_second: FEED_MESSAGES_PER_SECOND,
-        frame_ticks: limits.frame_ticks,
-        buffer_bytes: limits.subscriber_buffer_bytes,
-        buffer_age_ms: limits.subscriber_age_ms,
-        heartbeat_ms: limits.heartbeat_ms,
-        latest_ms: FEED_LATEST_MS,
-      },
-      shards: this.#shards.length,
-      versions: { tickd: version, protocol: 1 },
-    })
   }
 
   #serverTime(): string {

@@ -3,6 +3,7 @@
 import { FEED_INSTRUMENTS_LISTED_MAX } from '../../limits.ts'
 import type { Instrument } from '../../tick/instruments.ts'
 import type { ControlId } from './control.ts'
+import { BOOK_NOTICES, type BookNoticeName } from './errors.ts'
 import { byPattern } from './selection.ts'
 import type { Stream } from './stream.ts'
 
@@ -157,6 +158,23 @@ export function overrunGap(stream: Stream, shard: number, from: number, to: numb
 /** The next `count` records of the stream are an image: they carry no sequences of their own. */
 export function snapshot(stream: number, nextSeq: number, count: number): string {
   return JSON.stringify({ op: 'snapshot', stream, next_seq: nextSeq, count })
+}
+
+/** The books of these instruments are not right, from the stream's next_seq on. */
+export function booksBroken(
+  stream: Stream,
+  name: BookNoticeName,
+  instruments: readonly Instrument[],
+): string {
+  return JSON.stringify({
+    op: 'book',
+    stream: stream.id,
+    state: 'broken',
+    code: BOOK_NOTICES[name].code,
+    name,
+    next_seq: stream.nextSeq,
+    instruments: listed(instruments),
+  })
 }
 
 export function instrumentsJoined(stream: Stream, joined: readonly Instrument[]): string {

@@ -39,12 +39,17 @@ export class Newest {
     this.#shared = shared
   }
 
-  apply(batch: TickBatch): void {
+  /** Returns the records of other kinds: no values. */
+  apply(batch: TickBatch): number {
     const { bytes, words, halves, count } = batch
+    let otherCount = 0
     for (let i = 0; i < count; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
       const rank = kind < LATEST_RANK.length ? (LATEST_RANK[kind] as number) : -1
-      if (rank < 0) continue
+      if (rank < 0) {
+        otherCount++
+        continue
+      }
       const flags = halves[i * TICK_HALVES + OFFSET.flags / 2] as number
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
       if ((flags & FLAG.OUT_OF_ORDER) !== 0 || instrument > this.#capacity) continue
@@ -56,6 +61,7 @@ export class Newest {
         this.changed[this.changedCount++] = slot
       }
     }
+    return otherCount
   }
 
   clearChanged(): void {
@@ -79,6 +85,11 @@ export class Newest {
     this.words.fill(0, 0, instrumentCount * LATEST_KIND_COUNT * TICK_WORDS)
     this.clearChanged()
   }
+}
+
+/** The first slot of an instrument; it stands for its book where a stream carries books. */
+export function slotOf(instrument: number): number {
+  return (instrument - 1) * LATEST_KIND_COUNT
 }
 
 export function slotInstrument(slot: number): number {

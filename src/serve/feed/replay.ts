@@ -362,6 +362,7 @@ export class Replay {
     const totals = { count: this.#count, digest }
     this.close()
     subscriber.sendControl(replayCompleted(id, stream.id, extent, totals))
+    if (!isFill) this.#options.delivery.joined(this.subscription)
   }
 
   /** Sends what was gathered. */

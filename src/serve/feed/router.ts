@@ -55,12 +55,12 @@ export class Router {
     if (list.length === 0) this.#lists[index] = undefined
   }
 
-  /** Appends each record of the batch to the frames of the streams that carry it. */
-  route(batch: TickBatch): void {
-    const { words, bytes, count } = batch
+  /** Appends the records [from, to) of the batch to the frames of the streams that carry them. */
+  route(batch: TickBatch, from = 0, to = batch.count): void {
+    const { words, bytes } = batch
     const lists = this.#lists
     const counts = this.#counts
-    for (let i = 0; i < count; i++) {
+    for (let i = from; i < to; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
       if (kind >= KIND_COUNT) continue
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
@@ -75,7 +75,12 @@ export class Router {
       }
       for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, i * TICK_WORDS)
     }
-    if (this.#options.tally !== undefined) this.#options.tally.seq += count
+    if (this.#options.tally !== undefined) this.#options.tally.seq += to - from
+  }
+
+  /** The streams that carry these records; undefined = none does. */
+  streamsOf(instrument: number, kind: number): readonly Stream[] | undefined {
+    return this.#lists[instrument * KIND_COUNT + kind]
   }
 
   /** A record of kind status among records that are not routed. */

@@ -60,21 +60,23 @@ export class FeedShard {
     this.router = new Router({ ...routerOptions, tally: this.tally })
   }
 
-  route(batch: TickBatch): void {
-    this.router.route(batch)
+  /** Records [from, to) of a batch. */
+  route(batch: TickBatch, from = 0, to = batch.count): void {
+    this.router.route(batch, from, to)
     const { instruments, journal } = this.#options
     const interval = Checkpoints.intervalOf(instruments.count)
     if (journal === undefined || this.tally.seq - this.#checkpointSeq < interval) return
     this.#checkpointSeq = this.tally.seq
-    const recvMs = recvMsOf(batch, batch.count - 1)
+    const recvMs = recvMsOf(batch, to - 1)
     this.checkpoints.note(this.tally, instruments.count, recvMs, journal.oldest())
   }
 
   /**
    * Counts records before `toSeq` that the ring did not carry to us, out of the journal; a part in
    * each call. 'done', 'more' (or not durable yet: call again), or 'unknown': they cannot be read.
+   * `onRead` is given what was read.
    */
-  recount(toSeq: number): 'done' | 'more' | 'unknown' {
+  recount(toSeq: number, onRead: (batch: TickBatch) => void): 'done' | 'more' | 'unknown' {
     const { journal, log } = this.#options
     try {
       for (let read = 0; read < FEED_RECOUNT_TICKS && this.tally.seq < toSeq; ) {
@@ -84,6 +86,7 @@ export class FeedShard {
         const count = this.#cursor.read(this.#batch)
         if (count === 0) return 'more'
         this.#count(this.#batch)
+        onRead(this.#batch)
         // Beyond those that are damaged: nobody will ever count them.
         this.tally.seq = this.#cursor.seq
         read += count

@@ -222,8 +222,9 @@ export class Subscribing {
     if (typeof from === 'object') return this.#findStart(stream, from)
     const slots = from === 'snapshot' ? delivery.imageSlots(stream) : []
     const room = limits.subscriber_buffer_bytes - subscriber.bufferedBytes()
-    if (slots.length * subscriber.encoding.recordBytes > room) {
-      return { error: 'image_too_large', message: `the snapshot has ${slots.length} records` }
+    const records = delivery.imageRecords(stream, slots)
+    if (records * subscriber.encoding.recordBytes > room) {
+      return { error: 'image_too_large', message: `the snapshot has ${records} records` }
     }
     return { slots }
   }

@@ -97,8 +97,9 @@ export class Updating {
     const before = new Set(old.stream.instruments)
     const slots = delivery.imageSlots(stream).filter((slot) => !before.has(slotInstrument(slot)))
     const room = limits.subscriber_buffer_bytes - subscriber.bufferedBytes()
-    if (slots.length * subscriber.encoding.recordBytes <= room) return slots
-    return { error: 'image_too_large', message: `the snapshot has ${slots.length} records` }
+    const records = delivery.imageRecords(stream, slots)
+    if (records * subscriber.encoding.recordBytes <= room) return slots
+    return { error: 'image_too_large', message: `the snapshot has ${records} records` }
   }
 
   #change(

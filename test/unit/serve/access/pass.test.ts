@@ -40,6 +40,10 @@ t.test('channels are granted by name or pattern', async (t) => {
   t.equal(some.authorize('bars.1m', ['A'], 0), undefined)
   t.equal(names(some.authorize('quotes', ['A'], 0)), 'forbidden')
   t.equal(names(some.authorize('bars', ['A'], 0)), 'forbidden')
+  t.equal(pass(['*'], { channels: ['book'] }).authorize('book.10', ['A'], 0), undefined)
+  const top = pass(['*'], { channels: ['book.10'] })
+  t.equal(top.authorize('book.10', ['A'], 0), undefined)
+  t.equal(names(top.authorize('book', ['A'], 0)), 'forbidden', 'a part is not the whole')
 })
 
 t.test('going back is bounded, and what nobody can tell is too far', async (t) => {

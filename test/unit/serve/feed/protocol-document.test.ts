@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { CHANNELS, type ChannelName, channelOf } from '../../../../src/serve/feed/channels.ts'
+import {
+  BOOK_TOP,
+  CHANNELS,
+  type ChannelName,
+  channelOf,
+  isChannel,
+} from '../../../../src/serve/feed/channels.ts'
 import { PROTOCOLS } from '../../../../src/serve/feed/encode.ts'
-import { CLOSE_CODES, FEED_ERRORS } from '../../../../src/serve/feed/errors.ts'
+import { BOOK_NOTICES, CLOSE_CODES, FEED_ERRORS } from '../../../../src/serve/feed/errors.ts'
 import { Frame } from '../../../../src/serve/feed/fb-frame.ts'
 import {
   concerns,
@@ -39,7 +45,8 @@ function codes(list: Readonly<Record<string, { code: number; meaning: string }>>
 
 t.test('the documented errors are those of the program, by number', (t) => {
   t.same(table('Errors'), codes(FEED_ERRORS))
-  const numbers = Object.values(FEED_ERRORS).map(({ code }) => code)
+  t.same(table('Books'), codes(BOOK_NOTICES))
+  const numbers = Object.values({ ...FEED_ERRORS, ...BOOK_NOTICES }).map(({ code }) => code)
   t.equal(new Set(numbers).size, numbers.length, 'no number means two things')
   t.end()
 })
@@ -59,6 +66,19 @@ t.test('the documented channels are those of the program, with what they offer',
       return [name, yes(snapshot), yes(conflate), slow]
     }),
   )
+  t.end()
+})
+
+t.test('the documented channel of best levels is each of those of the program', (t) => {
+  const row = table('Requests').find(([name]) => name === 'book.<depth>')
+  t.same(row?.slice(2), ['yes', 'yes', BOOK_TOP.slow])
+  t.match(row?.[1], '`book.1` … `book.50`')
+  for (const depth of [1, 9, 10, 50]) {
+    t.match(channelOf(`book.${depth}`), { ...BOOK_TOP, depth })
+  }
+  for (const name of ['book.0', 'book.51', 'book.', 'book.1.5', 'book.100', 'book.01', 'book.x']) {
+    t.notOk(isChannel(name), name)
+  }
   t.end()
 })
 

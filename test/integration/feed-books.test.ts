@@ -1,0 +1,313 @@
+// Books on the feed, out of hand-written depth frames of a venue: decoder, ring, feed, sockets.
+
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { Books, connect, followBooks } from '../../client/index.ts'
+import type { BookLevel } from '../../client/record.ts'
+import type { TickBatch } from '../../src/tick/batch.ts'
+import { DecodeRig } from '../support/decode-rig.ts'
+import { FeedClient } from '../support/feed-client.ts'
+import { type RigOptions, ServeRig } from '../support/serve-rig.ts'
+
+const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 31)
+t.comment(`TICKD_SEED=${seed}`)
+
+type Levels = [price: string, size: string][]
+
+/** A spot depth update of ids U … u. */
+function update(symbol: string, U: number, u: number, b: Levels, a: Levels = []) {
+  return { e: 'depthUpdate', E: 1723161256299, s: symbol, U, u, b, a }
+}
+
+function snapshot(symbol: string, lastUpdateId: number, bids: Levels, asks: Levels) {
+  return {
+    stream: `${symbol.toLowerCase()}@depthSnapshot`,
+    data: { lastUpdateId, bids, asks },
+  }
+}
+
+class Venue {
+  readonly rig: ServeRig
+  readonly wanted: number[] = []
+  readonly #decode = new DecodeRig('binance')
+  #known = 0
+
+  constructor(t: Test, options: RigOptions = {}) {
+    this.rig = new ServeRig({
+      ...options,
+      overrides: {
+        ...options.overrides,
+        wantBook: (_, instrument) => this.wanted.push(instrument),
+      },
+    })
+    this.rig.start()
+    t.teardown(() => this.rig.close())
+  }
+
+  /** Decodes a frame and publishes its records. Returns how many. */
+  send(frame: object): number {
+    this.#decode.sendRaw(frame)
+    // The tables of both ends have the same instruments, in the same order.
+    for (; this.#known < this.#decode.instruments.count; this.#known++) {
+      const { symbol } = this.#decode.instruments.get(this.#known + 1) ?? { symbol: '' }
+      this.rig.instruments.add('binance', symbol, symbol.replace('-', ''))
+    }
+    const { batch } = this.#decode
+    this.publish(batch)
+    return batch.count
+  }
+
+  publish(batch: TickBatch): void {
+    if (batch.count > 0) this.rig.producer.publish(batch, 0, batch.count)
+  }
+}
+
+class Reader {
+  readonly client: FeedClient
+  readonly books = new Books()
+  #taken = 0
+
+  constructor(client: FeedClient) {
+    this.client = client
+  }
+
+  static async open(t: Test, venue: Venue, channel: string, more: object = {}): Promise<Reader> {
+    const client = await FeedClient.open(venue.rig.feed, 'tickd.v1.json')
+    t.teardown(() => client.close())
+    await client.subscribe({ channel, from: 'snapshot', ...more })
+    return new Reader(client)
+  }
+
+  /** Applies what has come. */
+  take(): this {
+    for (; this.#taken < this.client.frames.length; this.#taken++) {
+      const records = this.client.frames[this.#taken]?.records ?? []
+      for (const record of records) this.books.apply(record as unknown as BookLevel)
+    }
+    return this
+  }
+
+  /** 'bids … | asks …', or '' while the book is not whole. */
+  text(name = 'binance:BTC-USDT'): string {
+    const book = this.take().books.get(name)
+    if (book?.isWhole !== true) return ''
+    const side = (levels: typeof book.bids) => levels.map((l) => `${l.price}x${l.size}`).join(' ')
+    return `${side(book.bids)} | ${side(book.asks)}`
+  }
+
+  async until(text: string, name?: string): Promise<void> {
+    await this.client
+      .until(() => this.text(name) === text, `the book ${text}`)
+      .catch((error) => {
+        throw new Error(`${error.message}; it is ${this.text(name)}`)
+      })
+  }
+
+  notices(): unknown[] {
+    return this.client.controls
+      .filter(({ op }) => op === 'book')
+      .map(({ name, code, instruments }) => {
+        return [code, name, (instruments as { symbol: string }[]).map(({ symbol }) => symbol)]
+      })
+  }
+}
+
+const BTC = 'BTCUSDT'
+const BIDS: Levels = [
+  ['10', '1'],
+  ['9', '2'],
+]
+const ASKS: Levels = [
+  ['11', '3'],
+  ['12', '4'],
+]
+
+t.test('a late subscriber has the book of an early one', async (t) => {
+  const venue = new Venue(t)
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const early = await Reader.open(t, venue, 'book')
+  await early.until('10x1 9x2 | 11x3 12x4')
+  venue.send(update(BTC, 11, 12, [['10', '0']], [['11.5', '7']]))
+  const late = await Reader.open(t, venue, 'book')
+  await early.until('9x2 | 11x3 11.5x7 12x4')
+  await late.until('9x2 | 11x3 11.5x7 12x4')
+  venue.send(update(BTC, 13, 13, [['9.5', '6']], [['12', '0']]))
+  await early.until('9.5x6 9x2 | 11x3 11.5x7')
+  await late.until('9.5x6 9x2 | 11x3 11.5x7')
+  const told = await late.client.op('snapshot')
+  const [image, ...changes] = late.client.frames
+  t.match(told, { next_seq: 8, count: 5 }, 'the hand-off: behind the image and the update')
+  t.match(image, { firstSeq: 8, count: 5 })
+  t.equal(changes[0]?.firstSeq, 8, 'the image takes no sequence')
+  t.match(image?.records[0], { action: 'clear', side: 'none', flags: ['snapshot'], price: null })
+  t.match(image?.records[4], { flags: ['last', 'snapshot'], side: 'sell', price: '12' })
+  t.same(early.notices(), [])
+})
+
+t.test('a gap breaks one book, which is told and comes again whole', async (t) => {
+  const venue = new Venue(t)
+  for (const symbol of [BTC, 'ETHUSDT']) venue.send(snapshot(symbol, 10, BIDS, ASKS))
+  const all = await Reader.open(t, venue, 'book')
+  const top = await Reader.open(t, venue, 'book.1')
+  await all.until('10x1 9x2 | 11x3 12x4')
+  await top.until('10x1 | 11x3')
+  venue.send(update(BTC, 20, 21, [['10.5', '1']]))
+  venue.send(update('ETHUSDT', 11, 11, [['10', '8']]))
+  await top.until('10x8 | 11x3', 'binance:ETH-USDT')
+  await all.until('10x8 9x2 | 11x3 12x4', 'binance:ETH-USDT')
+  for (const reader of [all, top]) t.same(reader.notices(), [[5001, 'book_gap', ['BTC-USDT']]])
+  const frames = top.client.frames.flatMap(({ records }) => records)
+  t.notOk(
+    frames.some(({ price }) => price === '10.5'),
+    'nothing of a broken book',
+  )
+  const amid = await Reader.open(t, venue, 'book.1')
+  await amid.until('10x8 | 11x3', 'binance:ETH-USDT')
+  t.equal(amid.text(), '', 'no image of it')
+  t.same(amid.notices(), [[5001, 'book_gap', ['BTC-USDT']]], 'but the word that it is broken')
+  // The venue's answer; the update that came meanwhile follows it.
+  venue.send(snapshot(BTC, 20, [['8', '1']], ASKS))
+  await all.until('10.5x1 8x1 | 11x3 12x4')
+  await top.until('10.5x1 | 11x3')
+  await amid.until('10.5x1 | 11x3')
+  const { controls } = all.client
+  const gap = controls.findIndex(({ op }) => op === 'gap')
+  t.match(controls[gap], { cause: 'upstream', venue_from: '11', venue_to: '19', next_seq: 11 })
+  t.match(controls[gap + 1], { op: 'book', state: 'broken', next_seq: 11 }, 'at its place')
+})
+
+t.test('a crossed book is told at its place, and a fresh image is asked for', async (t) => {
+  const venue = new Venue(t)
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const all = await Reader.open(t, venue, 'book')
+  const top = await Reader.open(t, venue, 'book.5')
+  await top.until('10x1 9x2 | 11x3 12x4')
+  venue.send(update(BTC, 11, 11, [['11', '5']]))
+  await all.client.op('book')
+  await top.client.op('book')
+  for (const reader of [all, top]) t.same(reader.notices(), [[5002, 'book_crossed', ['BTC-USDT']]])
+  t.same(venue.wanted, [1])
+  t.notOk(top.client.frames.some(({ records }) => records.some(({ size }) => size === '5')))
+  const notice = all.client.all.findIndex((message) => 'op' in message && message.op === 'book')
+  t.match(all.client.all[notice - 1], { firstSeq: 6, count: 1 }, 'behind the record that crossed')
+  const late = await Reader.open(t, venue, 'book')
+  t.match(await late.client.op('snapshot'), { count: 0 })
+  t.match(await late.client.op('book'), { code: 5002 })
+  venue.send(snapshot(BTC, 12, [['10.9', '5']], ASKS))
+  for (const reader of [all, top, late]) await reader.until('10.9x5 | 11x3 12x4')
+})
+
+t.test('the best levels come when they change, and are right for who comes amid', async (t) => {
+  const venue = new Venue(t)
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const one = await Reader.open(t, venue, 'book.1')
+  const two = await Reader.open(t, venue, 'book.2')
+  await one.until('10x1 | 11x3')
+  await two.until('10x1 9x2 | 11x3 12x4')
+  const before = one.client.frames.length
+  venue.send(update(BTC, 11, 11, [['9', '7']]))
+  await two.until('10x1 9x7 | 11x3 12x4')
+  t.equal(one.client.frames.length, before, 'a level below the best is nothing to it')
+  venue.send(update(BTC, 12, 12, [['10', '0']]))
+  await one.until('9x7 | 11x3')
+  t.equal(one.client.frames.at(-1)?.count, 3, 'clear, bid, ask')
+  t.match(await one.client.ask({ op: 'subscribe', channel: 'book.51' }), { code: 2001 })
+  t.match(await one.client.ask({ op: 'subscribe', channel: 'book.05' }), { code: 2001 })
+})
+
+t.test('who reads too slowly and conflates has images of the books that changed', async (t) => {
+  const venue = new Venue(t, { settings: { subscriber_buffer_bytes: 64 * 1024 } })
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const slow = await Reader.open(t, venue, 'book', { slow: 'conflate' })
+  await slow.until('10x1 9x2 | 11x3 12x4')
+  slow.client.pause()
+  let id = 11
+  const isBehind = () => venue.rig.counters.get('records_skipped') > 0
+  await slow.client.until(() => {
+    for (let i = 0; i < 10; i++, id++) {
+      const bids = Array.from({ length: 200 }, (_, n): [string, string] => [`0.${n}1`, `${id}`])
+      venue.send(update(BTC, id, id, bids))
+    }
+    return isBehind()
+  }, 'the subscriber to be behind')
+  venue.send(update(BTC, id, id, [['10', '77']], [['11', '0']]))
+  const early = await Reader.open(t, venue, 'book')
+  await early.client.until(() => early.text().startsWith('10x77 9x2'), 'the book')
+  slow.client.resume()
+  await slow.until(early.text())
+  t.match(await slow.client.op('gap'), { cause: 'conflated' })
+  t.equal(venue.rig.counters.get('subscriptions_unbalanced'), 0)
+})
+
+t.test('any updates: early, late and conflated readers end with the same book', async (t) => {
+  let state = seed
+  const random = (below: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0
+    return Math.floor(((state >>> 0) / 2 ** 32) * below)
+  }
+  const levels = (base: number): Levels =>
+    Array.from({ length: random(8) }, () => [String(base + random(30)), String(random(3))])
+  const venue = new Venue(t, { settings: { frame_ticks: 16 } })
+  const image = (id: number, size: number) =>
+    snapshot(
+      BTC,
+      id,
+      Array.from({ length: size }, (_, i) => [String(100 + (i % 30)), '5']),
+      Array.from({ length: size }, (_, i) => [String(200 + (i % 30)), '5']),
+    )
+  venue.send(image(10, 30))
+  const early = await Reader.open(t, venue, 'book')
+  const readers = [early]
+  let id = 11
+  for (let round = 0; round < 8; round++) {
+    for (let i = 0; i < 40; i++, id++) {
+      if (random(40) === 0) {
+        id += 5
+        venue.send(update(BTC, id, id, levels(100), levels(200)))
+        venue.send(image(id, 30))
+      } else venue.send(update(BTC, id, id, levels(100), levels(200)))
+    }
+    readers.push(await Reader.open(t, venue, 'book'))
+  }
+  const top = await Reader.open(t, venue, 'book.3')
+  venue.send(update(BTC, id, id, [['130', '9']], [['199', '9']]))
+  await early.client.until(() => early.text().includes('130x9'), 'the last update')
+  const whole = early.text()
+  for (const reader of readers) await reader.until(whole)
+  t.equal(readers.length, 9)
+  const [bids = '', asks = ''] = whole.split(' | ')
+  const best = [bids, asks].map((side) => side.split(' ').slice(0, 3).join(' ')).join(' | ')
+  await top.until(best)
+})
+
+t.test('the client keeps books by itself', async (t) => {
+  const venue = new Venue(t)
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  for (const depth of [undefined, 1]) {
+    const feed = connect(venue.rig.feed, { WebSocket, protocol: 'fb' })
+    t.teardown(() => feed.close())
+    const seen: string[] = []
+    const watch = await FeedClient.open(venue.rig.feed)
+    t.teardown(() => watch.close())
+    const request = depth === undefined ? {} : { depth }
+    const { subscription } = followBooks(
+      feed,
+      { symbols: ['BTC-USDT'], ...request },
+      (name, book) =>
+        seen.push(`${name} ${book === undefined ? 'broken' : book.bids.map((l) => l.price)}`),
+    )
+    await subscription.ready
+    const base = depth === undefined ? 20 : 40
+    const wait = async (text: string) => {
+      await watch.until(() => seen.includes(`binance:BTC-USDT ${text}`), text)
+      t.pass(text)
+    }
+    await wait(depth === undefined ? '10,9' : '10')
+    venue.send(update(BTC, base, base, [['10', '9']]))
+    await wait('broken')
+    venue.send(snapshot(BTC, base + 1, [['7', '1']], ASKS))
+    await wait('7')
+    venue.send(snapshot(BTC, base + 2, BIDS, ASKS))
+    subscription.close()
+  }
+})
