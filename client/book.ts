@@ -193,7 +193,7 @@ export function followBooks(
         if (cause === 'conflated') return
         const id = cause === 'upstream' ? message?.instrument : undefined
         const named = subscription.ack?.symbols
-          .flatMap(({ instruments }) => instruments)
+          .flatMap(({ instruments = [] }) => instruments)
           .find((instrument) => instrument.id === id)
         doubt(named === undefined ? books.names() : [`${named.venue}:${named.symbol}`])
       },
