@@ -194,7 +194,9 @@ function binanceInput(): Input {
   const symbols = ['1000SATSUSDT', '1000PEPEUSDT', '1000BONKUSDT']
   const prices = Array.from({ length: MESSAGES }, (_, i) => `${61_800 + (i % 97)}.${20 + (i % 79)}`)
   const texts = prices.map((price, i) => {
-    const start = `{"e":"trade","E":${FIRST_MS + i},"s":"${symbols[i % 3]}","t":${FIRST_ID + i}`
+    // One by one for each symbol, as the venue numbers them.
+    const id = FIRST_ID + Math.floor(i / 3)
+    const start = `{"e":"trade","E":${FIRST_MS + i},"s":"${symbols[i % 3]}","t":${id}`
     const size = `${100 + (i % 900)}.${String((i * 7919) % 1e8).padStart(8, '0')}`
     const rest = `"T":${FIRST_MS + i - 1},"m":${i % 2 === 0},"M":true}`
     return `${start},"p":"${price}000000","q":"${size}",${rest}`

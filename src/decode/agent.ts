@@ -110,7 +110,6 @@ export class DecodeAgent implements Agent {
   #frameCount = 0
   #frameBytes = 0
   #recordCount = 0
-  #gapMissing = 0
   /** The message whose record was quarantined last: its first byte, its first record. */
   #messageStart = -1
   #messageIndex = 0
@@ -138,8 +137,7 @@ export class DecodeAgent implements Agent {
       if (this.#pushed === BATCH.repeat) return
       options.deadLetters.addMessage(reason, this.#input.ring.meta, bytes, start, end)
     }
-    this.#tally.onGap = (instrument, from, to) => {
-      this.#gapMissing += Math.max(0, to - from + 1)
+    this.#tally.onGap = (instrument) => {
       // A request that finds no room is lost: it is repeated at the next gap.
       this.#input.feedback.resync(this.#source, instrument)
     }
@@ -214,7 +212,6 @@ export class DecodeAgent implements Agent {
     this.#pushed = UNMARKED
     this.#frameCount = 0
     this.#frameBytes = 0
-    this.#gapMissing = 0
     this.#messageStart = -1
     this.#batch.count = 0
     this.#tally.reset()
@@ -377,7 +374,7 @@ export class DecodeAgent implements Agent {
     add(values, COUNTER.batches_repeated, isRepeat ? 1 : 0)
     add(values, COUNTER.records_quarantined, validator.quarantinedCount)
     add(values, COUNTER.gaps, tally.gaps)
-    add(values, COUNTER.gap_missing, this.#gapMissing)
+    add(values, COUNTER.gap_missing, tally.idsMissing)
     addAll(values, COUNTER.events_trade, tally.events)
     addAll(values, COUNTER.ignored_control, tally.ignored)
     addAll(values, COUNTER.rejected_bad_json, tally.rejected)

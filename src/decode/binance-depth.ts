@@ -305,6 +305,7 @@ function gapFrom(book: Book, verdict: number): number {
 
 function tellGap(tally: DecodeTally, book: Book, verdict: number, previous: number): void {
   tally.gaps++
+  tally.idsMissing += Math.max(0, previous - gapFrom(book, verdict) + 1)
   tally.onGap?.(book.instrument, gapFrom(book, verdict), previous)
 }
 

@@ -3,7 +3,8 @@
 //
 // A frame is one message: a payload (raw stream), or {"stream":…,"data":payload} (combined).
 //
-//   trade, aggTrade   one trade record; id = t or a; aggressor = m ? sell : buy; time T, else E
+//   trade, aggTrade   one trade record; id = t or a; aggressor = m ? sell : buy; time T, else E;
+//                     before it the record of a leap over ids, see trade-chain.ts
 //   bookTicker        one quote record; spot sends no time: ts_event = ts_recv
 //   depthUpdate       a book record a level, bids first; see binance-depth.ts
 //   REST snapshot     {"lastUpdateId":…}: an image of the book; arrives as the payload of
@@ -39,6 +40,7 @@ import { Unescaper } from './json-unescape.ts'
 import { ObjectScan, VALUE } from './object-scan.ts'
 import { IGNORE, OK, REJECT } from './reason-index.ts'
 import { frameFlags, writeHead } from './tick-writer.ts'
+import { TradeChain } from './trade-chain.ts'
 
 const AT_SIGN = 0x40
 const EXCLAMATION = 0x21
@@ -56,6 +58,7 @@ export class BinanceDecoder implements Decoder {
   readonly #venue: Uint8Array
   readonly #resolver: InstrumentResolver
   readonly #depth: BinanceDepth
+  readonly #chain: TradeChain
   readonly #payload = new ObjectScan(MEMBERS)
   readonly #outer = new ObjectScan(MEMBERS, M.data, this.#payload)
   readonly #walker = new NestedWalker()
@@ -68,12 +71,17 @@ export class BinanceDecoder implements Decoder {
   #start = 0
   #end = 0
 
-  /** `depth`: the books of the source, where somebody else keeps them too. */
-  constructor({ venue, instruments, market }: BinanceOptions, depth = new BinanceDepth(market)) {
+  /** `depth`, `chain`: books and trade ids of the source, where somebody else keeps them too. */
+  constructor(
+    { venue, instruments, market }: BinanceOptions,
+    depth = new BinanceDepth(market),
+    chain = new TradeChain(),
+  ) {
     this.#venue = new TextEncoder().encode(venue)
     this.#text = this.#venue
     this.#resolver = new InstrumentResolver(instruments)
     this.#depth = depth
+    this.#chain = chain
   }
 
   decode(
@@ -122,6 +130,7 @@ export class BinanceDecoder implements Decoder {
     const side = quick.buyerIsMaker ? SIDE.sell : SIDE.buy
     this.#finish(out, KIND.trade, side, instrument, meta, tally)
     tally.accept(EVENT.trade, 1)
+    this.#chain.follow(out, tally)
     return true
   }
 
@@ -254,6 +263,7 @@ export class BinanceDecoder implements Decoder {
     const side = maker === VALUE.true ? SIDE.sell : SIDE.buy
     this.#finish(out, KIND.trade, side, instrument, meta, tally)
     tally.accept(EVENT.trade, 1)
+    this.#chain.follow(out, tally)
     return OK
   }
 

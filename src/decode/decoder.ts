@@ -35,7 +35,7 @@ export const EVENT = Object.freeze({ trade: 0, quote: 1, book: 2, price: 3, stat
 /** Called for each rejected message; the bytes are only valid during the call. */
 export type RejectHandler = (reason: number, bytes: Uint8Array, start: number, end: number) => void
 
-/** Called for each gap of a book or id sequence: venue ids [from, to] never came. */
+/** Called for each gap of a book: venue ids [from, to] never came. It needs a fresh image. */
 export type GapHandler = (instrument: number, from: number, to: number) => void
 
 /** What became of the messages of one or more frames. Reset by its owner. */
@@ -44,7 +44,9 @@ export class DecodeTally {
   /** Messages that became records (or, for bars, would have: they count as ignored too). */
   decoded = 0
   records = 0
+  /** Gaps in the venue's ids, and how many ids are missing in them. */
   gaps = 0
+  idsMissing = 0
   /** By EVENT. */
   readonly events = new Float64Array(EVENT_NAMES.length)
   /** By index in IGNORE_REASONS. */
@@ -95,6 +97,7 @@ export class DecodeTally {
     this.decoded = 0
     this.records = 0
     this.gaps = 0
+    this.idsMissing = 0
     this.events.fill(0)
     this.ignored.fill(0)
     this.rejected.fill(0)

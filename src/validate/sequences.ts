@@ -2,7 +2,7 @@
 // The event time of each instrument's last record, by kind: did this one come out of order?
 //
 // Not gap detection: that venues number trades densely is implied by none of them, so a jump of ids
-// proves nothing here. Decoders know their venue's rules and report book gaps themselves.
+// proves nothing here. Decoders know their venue's rules and record gaps themselves.
 //
 // Bounded: 8 bytes an instrument and kind, for instruments that were seen (INSTRUMENTS_MAX).
 

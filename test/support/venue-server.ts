@@ -98,13 +98,13 @@ export class VenueServer {
     this.#restRefusals.push({ status, count, retryAfterSec })
   }
 
-  /** Sends one trade of the symbol to all who subscribed to it; returns its id. */
-  trade(symbol: string): number {
+  /** Sends one trade of the symbol to all who subscribed, or, `lost`, to nobody; returns its id. */
+  trade(symbol: string, lost = false): number {
     const id = (this.#lastTradeId.get(symbol) ?? 1000) + 1
     this.#lastTradeId.set(symbol, id)
     const now = Date.now()
     const data = { e: 'trade', E: now, s: symbol, t: id, p: '100.10', q: '0.5', T: now, m: false }
-    this.#publish(`${symbol.toLowerCase()}@trade`, JSON.stringify(data))
+    if (!lost) this.#publish(`${symbol.toLowerCase()}@trade`, JSON.stringify(data))
     return id
   }
 

@@ -55,6 +55,7 @@ function lineDecoder(crashes: Crashes): Decoder {
           tally.reject(REJECT_REASONS.indexOf('bad_json'), bytes, from, from + line.length)
         } else if (word === 'gap') {
           tally.gaps++
+          tally.idsMissing += Number(b) - Number(a) + 1
           tally.onGap?.(1, Number(a), Number(b))
           tally.ignore(IGNORE_REASONS.indexOf('unsynced_depth'))
         } else {
