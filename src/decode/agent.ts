@@ -30,6 +30,7 @@ import type { GroupCommit } from '../ring/group-commit.ts'
 import type { TickRingProducer } from '../ring/tick-ring.ts'
 import type { Agent } from '../threads/agent.ts'
 import { TickBatch } from '../tick/batch.ts'
+import type { BookRequests } from './book-requests.ts'
 import { add, addAll, COUNTER, COUNTER_COUNT, copy, sum } from './counting.ts'
 import { type Decoder, DecodeTally } from './decoder.ts'
 import type { DeadLetterBox, TickValidator } from './judges.ts'
@@ -56,6 +57,8 @@ export interface DecodeAgentOptions {
   readonly onPoison?: ((source: number, frameBytes: number) => void) | undefined
   /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
   readonly decoders: (source: number, format: number) => Decoder | undefined
+  /** Books that serve wants resynchronised. */
+  readonly bookRequests?: BookRequests
   readonly validator: TickValidator
   /** Batches whose pushers gave them an id; no frame has one where it is not given. */
   readonly batches?: PushedBatches
@@ -165,6 +168,7 @@ export class DecodeAgent implements Agent {
     const options = this.#options
     const { inputs } = options
     let work = 0
+    options.bookRequests?.drain(this.#decoders, FORMATS_MAX)
     let free = (options.batches?.begin(options.ticks.seq) ?? true) && this.#settle()
     for (let i = 0; i < inputs.length && free; i++) {
       work += this.#gather(inputs[this.#turn] as DecodeInput)

@@ -152,6 +152,11 @@ export class BinanceDepth {
     this.#accept(EVENT.book, out, tally, start, end)
   }
 
+  /** The book of the instrument needs a fresh image. False = there is none. */
+  resync(instrument: number): boolean {
+    return this.#sync.desync(instrument)
+  }
+
   /** A REST snapshot of the instrument. As `update`. */
   image(
     scan: ObjectScan,

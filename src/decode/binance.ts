@@ -99,6 +99,10 @@ export class BinanceDecoder implements Decoder {
     if (reason !== OK) tally.reject(reason, bytes, start, end)
   }
 
+  resync(instrument: number): boolean {
+    return this.#depth.resync(instrument)
+  }
+
   /** True = the frame was a plain trade or quote, and is accounted for. */
   #decodeQuick(
     bytes: Uint8Array,

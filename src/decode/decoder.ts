@@ -26,6 +26,9 @@ export interface Decoder {
     out: TickBatch,
     tally: DecodeTally,
   ): void
+
+  /** The book of the instrument needs a fresh image. False = it has no book of it. */
+  resync?(instrument: number): boolean
 }
 
 /** Events as the venue sent them: one depth update of 40 levels is one event and 40 records. */

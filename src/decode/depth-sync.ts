@@ -65,6 +65,17 @@ export class DepthSync {
     return book
   }
 
+  /** The next snapshot counts, whether or not the book has a gap. False = there is no book. */
+  desync(instrument: number): boolean {
+    const book = this.#books.get(instrument)
+    if (book === undefined || book.last < 0) return false
+    if (book.synced) {
+      book.synced = false
+      book.floor = book.last
+    }
+    return true
+  }
+
   /** Instruments that have a book. */
   get count(): number {
     return this.#books.size

@@ -52,6 +52,10 @@ export class NativeBinanceDecoder implements Decoder {
     this.#twin.decode(bytes, start, end, meta, out, tally)
   }
 
+  resync(instrument: number): boolean {
+    return this.#depth.resync(instrument)
+  }
+
   #update(out: TickBatch, tally: DecodeTally, start: number, end: number): boolean {
     const { control } = this.#session
     return this.#depth.written(

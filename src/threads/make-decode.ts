@@ -1,6 +1,7 @@
 // The decode agent of a shard, from the shared memory.
 
 import { DecodeAgent, type DecodeCounters } from '../decode/agent.ts'
+import { BookRequests } from '../decode/book-requests.ts'
 import type { Decoder } from '../decode/decoder.ts'
 import { createDecoder, isFrameFormat } from '../decode/formats.ts'
 import { PoisonList } from '../decode/poison-list.ts'
@@ -8,7 +9,7 @@ import { PushedBatches } from '../decode/pushed-batches.ts'
 import { counterNames } from '../ops/counter-catalog.ts'
 import type { Log } from '../ops/log.ts'
 import { FRAME_PRODUCERS, GATING_SLOT } from '../pipeline.ts'
-import { FeedbackSender } from '../ring/feedback.ts'
+import { FeedbackReceiver, FeedbackSender } from '../ring/feedback.ts'
 import { FrameRingConsumer } from '../ring/frame-ring.ts'
 import { GroupCommit } from '../ring/group-commit.ts'
 import { TickRingProducer } from '../ring/tick-ring.ts'
@@ -31,16 +32,19 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     return withPoison(createDecoder(format, { venue, instruments }), factory.options.faults ?? [])
   }
   const counters = config.sources.map(({ name }) => shared.counters('decode', name))
+  const inputs = FRAME_PRODUCERS.map((producer) => {
+    // Who drives dead letters again looks for room and receipts by itself.
+    const bell = producer === 'letters' ? undefined : factory.bell(producer)
+    return {
+      ring: new FrameRingConsumer(memory.frames[producer], bell),
+      feedback: new FeedbackSender(memory.feedback[producer], bell),
+    }
+  })
+  const source = inputs[FRAME_PRODUCERS.indexOf('source')]?.feedback as FeedbackSender
   return new DecodeAgent({
     shard,
-    inputs: FRAME_PRODUCERS.map((producer) => {
-      // Who drives dead letters again looks for room and receipts by itself.
-      const bell = producer === 'letters' ? undefined : factory.bell(producer)
-      return {
-        ring: new FrameRingConsumer(memory.frames[producer], bell),
-        feedback: new FeedbackSender(memory.feedback[producer], bell),
-      }
-    }),
+    inputs,
+    bookRequests: new BookRequests({ wanted: new FeedbackReceiver(memory.wantedBooks), source }),
     ticks: new TickRingProducer(
       memory.ticks,
       shared.nearSeq(shard),

@@ -2,6 +2,7 @@
 
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
+import { FeedbackSender } from '../ring/feedback.ts'
 import type { AccessPlan } from '../serve/access/doors.ts'
 import { ServeAgent } from '../serve/agent.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
@@ -21,6 +22,9 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
   const { runtime, shared, threads, clock, ask, faults } = factory.options
   const { serve } = runtime.config
   const shards = factory.shards()
+  const wanted = shards.map(({ wantedBooks }, shard) => {
+    return new FeedbackSender(wantedBooks, factory.bell('decode', shard))
+  })
   return new ServeAgent({
     settings: {
       ...serve,
@@ -65,6 +69,7 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
     clock,
     log,
     counters: shared.counters('serve'),
+    wantBook: (shard, instrument) => wanted[shard]?.resync(0, instrument),
     onListening: factory.announce,
   })
 }

@@ -38,6 +38,8 @@ export interface ShardMemory {
   readonly epoch: number
   readonly frames: Readonly<Record<FrameProducer, SharedArrayBuffer>>
   readonly feedback: Readonly<Record<FrameProducer, SharedArrayBuffer>>
+  /** Serve to decode: books that need a fresh image. */
+  readonly wantedBooks: SharedArrayBuffer
   readonly ticks: SharedArrayBuffer
   /** Of decode: ends of its groups; see ring/group-commit.ts. */
   readonly groups: SharedArrayBuffer
@@ -113,6 +115,7 @@ function createShard(start: ShardStart): ShardMemory {
     marks: createTickRing(MARK_RING_MARKS, 0),
     frames: perProducer(FRAME_RING_BYTES),
     feedback: perProducer(FEEDBACK_RING_BYTES),
+    wantedBooks: new SharedArrayBuffer(frameRingBytes(FEEDBACK_RING_BYTES)),
     ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
     poison: PoisonList.create(),
     groups: new SharedArrayBuffer(GroupCommit.bytes(counterNames('decode').length)),

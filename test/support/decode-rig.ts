@@ -88,6 +88,11 @@ export class DecodeRig {
     this.#decoder.decode(around, margin, end, this.meta, this.batch, this.tally)
   }
 
+  /** Asks for a fresh image of a book; false = the decoder has none. */
+  resync(instrument: number): boolean {
+    return this.#decoder.resync?.(instrument) ?? false
+  }
+
   records(): TickObject[] {
     return Array.from({ length: this.batch.count }, (_, index) =>
       tickToObject(this.batch, index, this.instruments),

@@ -125,6 +125,15 @@ export class VenueServer {
     return before + ids
   }
 
+  /** Sends a depth update of one id with these levels, [price, quantity]; returns the id. */
+  levels(symbol: string, bids: readonly string[][], asks: readonly string[][]): number {
+    const id = (this.#lastUpdateId.get(symbol) ?? 5000) + 1
+    this.#lastUpdateId.set(symbol, id)
+    const data = { e: 'depthUpdate', E: Date.now(), s: symbol, U: id, u: id, b: bids, a: asks }
+    this.#publish(`${symbol.toLowerCase()}@depth`, JSON.stringify(data))
+    return id
+  }
+
   /** Pings every connection. */
   ping(payload: string): void {
     if (this.silent) return

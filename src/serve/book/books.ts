@@ -32,18 +32,29 @@ export class Books {
   readonly changed: OrderBook[] = []
   /** The book that the last record of `apply` broke. */
   broken: OrderBook | undefined
-  /** Monotonic. */
-  nowMs = 0
   /** Books broken so far. */
   breakCount = 0
   readonly #options: BooksOptions
   readonly #budget: BookBudget
   /** By instrument. Grows with the instruments that have one. */
   readonly #books: (OrderBook | undefined)[] = []
+  #nowMs = 0
+  #sweptAtMs = 0
 
   constructor(options: BooksOptions) {
     this.#options = options
     this.#budget = { leftBytes: options.bytesMax ?? FEED_BOOKS_BYTES_MAX }
+  }
+
+  /** The time, of the monotonic clock; books that are still not whole ask again. */
+  setTime(nowMs: number): void {
+    this.#nowMs = nowMs
+    if (nowMs - this.#sweptAtMs < WANT_EVERY_MS) return
+    this.#sweptAtMs = nowMs
+    for (let i = 0; i < this.#books.length; i++) {
+      const book = this.#books[i]
+      if (book !== undefined && !book.isSound) this.#want(book)
+    }
   }
 
   /** undefined: the instrument has had no book record. */
@@ -129,8 +140,8 @@ export class Books {
   }
 
   #want(book: OrderBook): void {
-    if (this.nowMs - book.askedAtMs < WANT_EVERY_MS) return
-    book.askedAtMs = this.nowMs
+    if (this.#nowMs - book.askedAtMs < WANT_EVERY_MS) return
+    book.askedAtMs = this.#nowMs
     this.#options.want(book.shard, book.instrument)
   }
 }

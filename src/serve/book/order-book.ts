@@ -86,6 +86,7 @@ export class OrderBook {
       this.state = BOOK_STATE.whole
       this.cause = 0
       this.changedRank = 0
+      this.askedAtMs = Number.NEGATIVE_INFINITY
     }
     return isLast
   }

@@ -238,7 +238,7 @@ export class Feed implements FeedHandler<Subscriber> {
     const { clock, limits } = this.#options
     const nowMs = clock.monoMs()
     this.#delivery.setTime(nowMs)
-    this.#books.nowMs = nowMs
+    this.#books.setTime(nowMs)
     this.#accounts.settle()
     this.#subscribing.closeAbandoned()
     for (const stream of this.#streams) {
