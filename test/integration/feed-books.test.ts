@@ -1,5 +1,8 @@
 // Books on the feed, out of hand-written depth frames of a venue: decoder, ring, feed, sockets.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Books, connect, followBooks } from '../../client/index.ts'
@@ -7,6 +10,7 @@ import type { BookLevel } from '../../client/record.ts'
 import type { TickBatch } from '../../src/tick/batch.ts'
 import { DecodeRig } from '../support/decode-rig.ts'
 import { FeedClient } from '../support/feed-client.ts'
+import { JournalledRig } from '../support/journalled-rig.ts'
 import { type RigOptions, ServeRig } from '../support/serve-rig.ts'
 
 const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 31)
@@ -32,13 +36,15 @@ class Venue {
   readonly #decode = new DecodeRig('binance')
   #known = 0
 
-  constructor(t: Test, options: RigOptions = {}) {
+  /** `journalled`: the records go through a journal as well. */
+  constructor(t: Test, options: RigOptions = {}, journalled?: JournalledRig) {
+    if (journalled !== undefined) {
+      this.rig = journalled.serve
+      return
+    }
     this.rig = new ServeRig({
       ...options,
-      overrides: {
-        ...options.overrides,
-        wantBook: (_, instrument) => this.wanted.push(instrument),
-      },
+      overrides: { wantBook: (_, instrument) => this.wanted.push(instrument) },
     })
     this.rig.start()
     t.teardown(() => this.rig.close())
@@ -213,6 +219,62 @@ t.test('the best levels come when they change, and are right for who comes amid'
   t.equal(one.client.frames.at(-1)?.count, 3, 'clear, bid, ask')
   t.match(await one.client.ask({ op: 'subscribe', channel: 'book.51' }), { code: 2001 })
   t.match(await one.client.ask({ op: 'subscribe', channel: 'book.05' }), { code: 2001 })
+})
+
+/** Fills the ring of 1024 records several times over while nobody reads it. */
+async function overrun(venue: Venue, from: number, settled: () => Promise<void>): Promise<void> {
+  venue.rig.isPaused = true
+  for (let id = from; id < from + 40; id++) {
+    const bids = Array.from({ length: 100 }, (_, n): [string, string] => [`5.${n}1`, `${id}`])
+    venue.send(update(BTC, id, id, bids))
+    await settled()
+  }
+  venue.send(update(BTC, from + 40, from + 40, [['10', '44']]))
+  venue.rig.isPaused = false
+}
+
+t.test('records lost within the daemon break the books, where no journal has them', async (t) => {
+  const venue = new Venue(t, { ringTicks: 1024 })
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const all = await Reader.open(t, venue, 'book')
+  const top = await Reader.open(t, venue, 'book.1')
+  await top.until('10x1 | 11x3')
+  await overrun(venue, 11, () => Promise.resolve())
+  for (const reader of [all, top]) {
+    t.match(await reader.client.op('book'), { code: 5004, name: 'book_lost' })
+  }
+  t.same(venue.wanted, [1])
+  await all.client.until(() => venue.rig.counters.get('books_not_whole') === 1, 'the count')
+  t.equal(venue.rig.counters.get('books_broken'), 1)
+  venue.send(snapshot(BTC, 60, [['10', '7']], ASKS))
+  await top.until('10x7 | 11x3')
+  await all.until('10x7 | 11x3 12x4')
+})
+
+t.test('with a journal the feed reads there what it lost, and the books stay right', async (t) => {
+  const state = mkdtempSync(join(tmpdir(), 'tickd-books-'))
+  const journalled = new JournalledRig(state, { ringTicks: 1024 })
+  await journalled.start()
+  t.teardown(async () => {
+    await journalled.kill()
+    rmSync(state, { recursive: true, force: true })
+  })
+  const venue = new Venue(t, {}, journalled)
+  const book = 'test:BTC-USDT'
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const all = await Reader.open(t, venue, 'book', { slow: 'gap' })
+  const top = await Reader.open(t, venue, 'book.1')
+  await top.until('10x1 | 11x3', book)
+  await overrun(venue, 11, () => journalled.settled())
+  await top.until('10x44 | 11x3', book)
+  t.same(top.notices(), [])
+  t.notOk(top.client.controls.some(({ op }) => op === 'gap'))
+  const late = await Reader.open(t, venue, 'book')
+  await late.client.until(() => late.text(book).startsWith('10x44 9x2 5.991x50'), 'the book')
+  // Who was not sent them is told, and has them again.
+  const gap = await all.client.op('gap')
+  t.match(gap, { cause: 'overrun', from: 6 })
+  t.same(all.notices(), [])
 })
 
 t.test('who reads too slowly and conflates has images of the books that changed', async (t) => {

@@ -38,6 +38,8 @@ export class Books {
   readonly #budget: BookBudget
   /** By instrument. Grows with the instruments that have one. */
   readonly #books: (OrderBook | undefined)[] = []
+  /** How many there are. */
+  count = 0
   #nowMs = 0
   #sweptAtMs = 0
 
@@ -60,6 +62,11 @@ export class Books {
   /** undefined: the instrument has had no book record. */
   get(instrument: number): OrderBook | undefined {
     return this.#books[instrument]
+  }
+
+  /** Books that are not whole, and not about to be. */
+  get brokenCount(): number {
+    return this.#books.reduce((sum, book) => sum + (book?.isSound === false ? 1 : 0), 0)
   }
 
   /** Applies records of a shard from index `from` on; returns the index behind the last applied. */
@@ -129,6 +136,7 @@ export class Books {
     book.shard = shard
     book.cause = BOOK_CAUSE.incomplete
     this.#books[instrument] = book
+    this.count++
     return book
   }
 

@@ -6,6 +6,8 @@
 // a gap, an image, a replay. A book that is whole again shows by its image.
 
 import { FEED_INSTRUMENTS_LISTED_MAX } from '../../limits.ts'
+import type { CounterName } from '../../ops/counter-catalog.ts'
+import type { CounterSet } from '../../ops/counters.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import type { Instrument, InstrumentTable } from '../../tick/instruments.ts'
 import { KIND } from '../../tick/layout.ts'
@@ -54,6 +56,15 @@ export class BookWatch {
       }
     }
     books.clearChanged()
+  }
+
+  /** Sets the counters of books. */
+  count(counters: CounterSet<CounterName<'serve'>>): void {
+    const { books } = this.#options
+    if (books.count === 0) return
+    counters.set('books', books.count)
+    counters.set('books_not_whole', books.brokenCount)
+    counters.set('books_broken', books.breakCount)
   }
 
   /** The record that was routed last has broken this book. */

@@ -252,6 +252,7 @@ export class Feed implements FeedHandler<Subscriber> {
     if (nowMs - this.#sweptAtMs >= sweepMs) {
       this.#sweptAtMs = nowMs
       this.#sweep(nowMs)
+      this.#bookWatch.count(this.#options.counters)
     }
     const replayed = this.#subscribing.replays.work()
     if (nowMs - this.#flushedAtMs < limits.flush_ms) return replayed
