@@ -1,69 +1,68 @@
 // The conformance suite of the feed against the daemon, and what we ship for subscribers: the Node
 // client, the client in a browser, the Python example. All against docs/protocol.md.
 
-import { readFileSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { READ_ALL } from '../../src/serve/access/grant.ts'
+import { listSegments, segmentPath } from '../../src/journal/segment-files.ts'
+import { KIB } from '../../src/limits.ts'
+import { type Grant, READ_ALL } from '../../src/serve/access/grant.ts'
 import { changeKeyFile, generateKey, hashKey } from '../../src/serve/access/key-file.ts'
-import { CASES, ELSEWHERE } from '../feed/cases.ts'
-import { ERRORS_ELSEWHERE } from '../feed/refusals.ts'
+import { CASES } from '../feed/cases.ts'
+import { forgottenWords, rules } from '../feed/coverage.ts'
 import { type ShippedSubscriber, SUBSCRIBERS, type SubscriberRecord } from '../feed/subscribers.ts'
-import { type FeedCase, Skip, Target } from '../feed/target.ts'
+import { type FeedCase, NEEDS, type Need, Skip, Target } from '../feed/target.ts'
 import { DaemonProcess, makeStateDir } from '../support/daemon.ts'
+import { until } from '../support/source-bench.ts'
 
-const PAGE = readFileSync(resolve(import.meta.dirname, '../../docs/protocol.md'), 'utf8')
 const RECORDS = 300
 t.setTimeout(180_000)
 
-t.test('every section, MUST and error number of the page has a case', async (t) => {
-  const covered = new Set([...CASES.map(({ section }) => section), ...Object.keys(ELSEWHERE)])
-  for (const [, heading = ''] of PAGE.matchAll(/^###? (.+)$/gm)) {
-    t.ok(covered.has(heading), `section ${heading}`)
-  }
-  const words = CASES.flatMap(({ must = [] }) => must)
-  const prose = PAGE.replaceAll(/\s+/g, ' ')
-  for (const word of words) t.ok(prose.includes(word), `the page still says: ${word}`)
-  for (const sentence of prose.split(/(?<=[.;:]) /)) {
-    if (!/\bMUST\b/.test(sentence)) continue
-    t.ok(
-      words.some((word) => sentence.includes(word)),
-      sentence,
-    )
-  }
-  const numbers = new Set(CASES.flatMap(({ errors = [] }) => errors))
-  const listed = /^## Errors$([\s\S]*?)^## /m.exec(PAGE)?.[1] ?? ''
-  for (const [, code] of listed.matchAll(/^\| (\d{4}) \|/gm)) {
-    const isCovered = numbers.has(Number(code)) || Object.hasOwn(ERRORS_ELSEWHERE, Number(code))
-    t.ok(isCovered, `error ${code}`)
-  }
+t.test('every section, MUST, error number and close code of the page has a case', async (t) => {
+  for (const { kind, text, shownBy } of rules()) t.not(shownBy.length, 0, `${kind} ${text}`)
+  t.same(forgottenWords(), [], 'the page still says what the cases are about')
+  const needed = new Set(CASES.flatMap(({ needs = [] }) => needs))
+  t.same([...needed].sort(), Object.keys(NEEDS).sort(), 'each need is one of a case')
 })
 
 interface Ground {
   readonly daemon: DaemonProcess
-  readonly target: () => Target
+  readonly target: (token?: string) => Target
 }
 
-/** A daemon with trades; `key`: it demands one, and this is it. */
-async function start(t: Test, key?: string): Promise<Ground> {
+interface GroundOptions {
+  /** Keys that it knows; it demands one where there are any. The first is the target's. */
+  readonly keys?: ReadonlyMap<string, Grant>
+  readonly source?: Record<string, unknown>
+  readonly config?: Record<string, unknown>
+}
+
+/** A daemon with trades. */
+async function start(t: Test, options: GroundOptions = {}): Promise<Ground> {
+  const { keys = new Map<string, Grant>(), source = { rate: 2000 }, config } = options
   const stateDir = makeStateDir()
   t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
-  if (key !== undefined) allow(stateDir, key)
+  for (const [key, grant] of keys) allow(stateDir, key, grant)
   const daemon = await DaemonProcess.start({
     stateDir,
     config: {
-      access: { keys: key !== undefined },
+      access: { keys: keys.size > 0 },
       sources: [
-        { name: 'synthetic', type: 'synthetic', rate: 2000 },
+        { name: 'synthetic', type: 'synthetic', ...source },
         { name: 'push', type: 'http' },
       ],
+      // A segment is half a second of trades.
+      journal: { segment_bytes: 64 * KIB },
       postgres: { mode: 'off' },
       redis: { mode: 'off' },
+      ...config,
     },
   })
   t.teardown(() => daemon.stop())
-  if (key === undefined) keepBooks(t, daemon)
-  return { daemon, target: () => new Target(daemon.address('feed'), key) }
+  if (keys.size === 0) keepBooks(t, daemon)
+  const [first] = keys.keys()
+  const end = () => daemon.stop()
+  return { daemon, target: (token = first) => new Target(daemon.address('feed'), token, end) }
 }
 
 /** A book that changes, for as long as the test lasts. */
@@ -104,16 +103,16 @@ function keepBooks(t: Test, daemon: DaemonProcess): void {
   })
 }
 
-function allow(stateDir: string, key: string): void {
+function allow(stateDir: string, key: string, grant: Grant): void {
   const [, id = ''] = key.split('_')
   const hash = hashKey(key).toString('hex')
   const created = new Date().toISOString()
-  const fresh = { id, name: 'all', hash, created, expires: null, revoked: null, grant: READ_ALL }
+  const fresh = { id, name: id, hash, created, expires: null, revoked: null, grant }
   changeKeyFile(join(stateDir, 'keys.json'), (keys) => [...keys, fresh])
 }
 
 /** Most of a case is waiting for what comes once a second: they wait together. */
-async function keepsPage(t: Test, cases: readonly FeedCase[], { target }: Ground): Promise<void> {
+async function keepsPage(t: Test, cases: readonly FeedCase[], target: () => Target): Promise<void> {
   const outcomes = cases.map(async ({ run }) => {
     const own = target()
     try {
@@ -172,19 +171,62 @@ async function subscribersAgree(
   }
 }
 
+/** Cases that are for any daemon (undefined), or need one that is made for them. */
+const needing = (need: Need | undefined) => CASES.filter(({ needs }) => needs === need)
+
+const segmentsOf = ({ stateDir }: DaemonProcess) => {
+  const directory = join(stateDir, 'journal', 'shard-0')
+  return { directory, firstSeqs: listSegments(directory) }
+}
+
+/** Overwrites the middle of the oldest part of the journal. */
+function damage(daemon: DaemonProcess): void {
+  const { directory, firstSeqs } = segmentsOf(daemon)
+  const file = openSync(segmentPath(directory, firstSeqs[0] as number), 'r+')
+  writeSync(file, Buffer.alloc(4 * KIB, 0xa5), 0, 4 * KIB, 32 * KIB)
+  closeSync(file)
+}
+
 t.test('a daemon that demands nothing keeps the page, and our subscribers agree', async (t) => {
   const ground = await start(t)
-  const cases = CASES.filter(({ needsKey }) => needsKey !== true)
-  await keepsPage(t, cases, ground)
+  await keepsPage(t, needing(undefined), ground.target)
   await subscribersAgree(t, SUBSCRIBERS, ground)
+  damage(ground.daemon)
+  for (const need of ['damage', 'alone', 'end'] as const) {
+    await keepsPage(t, needing(need), ground.target)
+  }
 })
 
 t.test('a daemon that demands a key, likewise', async (t) => {
-  const ground = await start(t, generateKey().key)
-  const cases = CASES.filter(
-    ({ needsKey, section }) => needsKey === true || section === 'Connecting',
-  )
-  await keepsPage(t, cases, ground)
+  const [all, narrow] = [generateKey().key, generateKey().key]
+  const few: Grant = { ...READ_ALL, symbols: ['NO-SUCH-*'], limits: { subscriptions: 3 } }
+  const ground = await start(t, {
+    keys: new Map([
+      [all, READ_ALL],
+      [narrow, few],
+    ]),
+  })
+  const connecting = CASES.filter(({ section, needs }) => {
+    return section === 'Connecting' && needs === undefined
+  })
+  await keepsPage(t, [...needing('key'), ...connecting], ground.target)
+  // One after the other: its subscriptions are counted over all connections.
+  for (const each of needing('narrow')) await keepsPage(t, [each], () => ground.target(narrow))
   const one = SUBSCRIBERS.filter(({ name }) => !/msgpack|json/.test(name))
   await subscribersAgree(t, one, ground)
+})
+
+t.test('a daemon that keeps little, likewise', async (t) => {
+  const symbols = Array.from({ length: 500 }, (_, i) => `S${i}-USD`)
+  const { daemon, target } = await start(t, {
+    source: { rate: 60_000, symbols },
+    config: {
+      journal: { segment_bytes: 64 * KIB, retain_ms: 0 },
+      serve: { listen: { port: 0 }, subscriber_buffer_bytes: 64 * KIB },
+    },
+  })
+  await until(() => (segmentsOf(daemon).firstSeqs[0] ?? 0) > 0, 'a journal that was cut')
+  for (const need of ['cut', 'crowd', 'reader'] as const) {
+    await keepsPage(t, needing(need), target)
+  }
 })

@@ -20,7 +20,8 @@ export const AUTHENTICATION: readonly FeedCase[] = [
     name: 'without a token in the handshake the server asks, and the first message must have it',
     must: ['and the client MUST send, as its first message'],
     errors: [4001, 4002, 4004],
-    needsKey: true,
+    closes: [4001],
+    needs: 'key',
     run: async (target) => {
       await refusedWith(target, { op: 'ping' }, 4001)
       await refusedWith(target, { op: 'auth', token: 'tk_000000000000_no' }, 4002)

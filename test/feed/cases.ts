@@ -8,6 +8,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict'
 import { AUTHENTICATION } from './authentication.ts'
 import { BOOKS } from './books.ts'
 import { GOING_BACK } from './going-back.ts'
+import { LIMITS } from './limits.ts'
 import { REFUSALS } from './refusals.ts'
 import { closeOf, control, type FeedCase, firstFrames, upgradeStatus } from './target.ts'
 import { UPDATING } from './updating.ts'
@@ -55,6 +56,7 @@ const CONNECTING: FeedCase[] = [
   {
     section: 'Connecting',
     name: 'a message longer than message_bytes closes the socket',
+    closes: [1009],
     run: async (target) => {
       const client = await target.open()
       const { limits } = await client.op('welcome')
@@ -230,6 +232,7 @@ export const CASES: readonly FeedCase[] = [
   ...GOING_BACK,
   ...BOOKS,
   ...REFUSALS,
+  ...LIMITS,
 ]
 
 /** Sections that cannot be shown from outside of a daemon at will; where they are tested. */

@@ -19,7 +19,7 @@ interface Seen {
 }
 
 /** Subscribes to trades and keeps the first records. */
-async function live(target: Target): Promise<Seen> {
+export async function live(target: Target): Promise<Seen> {
   const client = await target.open('tickd.v1.json')
   const { shards = 1 } = await client.op('welcome')
   const shard = (shards as number) > 1 ? { shard: 0 } : {}

@@ -1,7 +1,12 @@
 // The closed list of errors: each that a client can provoke from outside, provoked.
 
 import { equal, ok } from 'node:assert/strict'
-import { closeOf, control, type FeedCase } from './target.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { closeOf, control, type FeedCase, Skip } from './target.ts'
+
+/** How long a reader does not read: doubled until it is called slow. */
+const PAUSE_MS = 500
+const PAUSE_MS_MAX = 8000
 
 /** Message -> number of its refusal. */
 const REFUSED: readonly (readonly [string, number])[] = [
@@ -72,6 +77,7 @@ export const REFUSALS: readonly FeedCase[] = [
   {
     section: 'Close codes',
     name: '100 refused messages in a row close the connection with 4000',
+    closes: [4000],
     run: async (target) => {
       const client = await target.open()
       await client.op('welcome')
@@ -79,17 +85,42 @@ export const REFUSALS: readonly FeedCase[] = [
       equal((await closeOf(client)).code, 4000)
     },
   },
+  {
+    section: 'Close codes',
+    name: 'a subscription that closes who reads too slowly says the last sequence sent',
+    closes: [4008],
+    needs: 'reader',
+    run: async (target) => {
+      const client = await target.open('tickd.v1.json')
+      const ack = await client.ask({ op: 'subscribe', channel: 'trades', slow: 'close' })
+      for (let ms = PAUSE_MS; client.closed === undefined; ms *= 2) {
+        if (ms > PAUSE_MS_MAX) throw new Skip('too little comes for a reader to fall behind')
+        client.pause()
+        await delay(ms)
+        client.resume()
+        const isAnswered = ({ op, id }: { op: string; id?: unknown }) => op === 'pong' && id === ms
+        client.send({ op: 'ping', id: ms })
+        const outcome = () => client.closed !== undefined || client.controls.some(isAnswered)
+        await client.until(outcome, 'a pong, or the close')
+      }
+      const { code, reason } = await closeOf(client)
+      equal(code, 4008)
+      const { stream, last_seq: lastSeq } = JSON.parse(reason)
+      equal(stream, ack.stream)
+      const last = client.frames.at(-1)
+      ok(last !== undefined && last.firstSeq + last.count - 1 === lastSeq, 'it had them all')
+    },
+  },
+  {
+    section: 'Close codes',
+    name: 'a daemon that stops says goodbye',
+    closes: [1001],
+    needs: 'end',
+    run: async (target) => {
+      const client = await target.open()
+      await client.op('welcome')
+      await target.end()
+      equal((await closeOf(client)).code, 1001)
+    },
+  },
 ]
-
-/** Numbers that nobody can provoke at will from outside; where they are tested. */
-export const ERRORS_ELSEWHERE: Readonly<Record<number, string>> = {
-  2006: 'an image beyond the buffer: test/integration/feed.test.ts',
-  2007: 'needs a journal that has been cut: test/integration',
-  2009: 'depends on shards: test/integration',
-  2010: 'needs a damaged journal: test/integration',
-  3001: 'test/integration/feed.test.ts',
-  3002: 'test/integration/feed-hostile.test.ts',
-  3003: 'depends on what others do: test/integration',
-  3004: 'needs a key with limits: test/integration',
-  4003: 'needs a key with few rights: test/integration/access.test.ts',
-}

@@ -7,6 +7,19 @@ import { type DataFrame, FeedClient, type Message } from '../support/feed-client
 /** What this daemon cannot show: not a failure. */
 export class Skip extends Error {}
 
+/** What a daemon must be like for some cases. */
+export const NEEDS = {
+  key: 'it demands a key, and one is given (--token)',
+  narrow: 'a key with few rights: not all symbols, few subscriptions (--narrow-token)',
+  crowd: 'more instruments than an image may have within buffer_bytes',
+  cut: 'the beginning of its epoch is no longer kept anywhere',
+  damage: 'the beginning of its epoch is damaged',
+  reader: 'a small buffer, and records enough to fill it: a reader falls behind within seconds',
+  alone: 'nobody else needs it: it takes all there is',
+  end: 'it is stopped while the case runs',
+} as const
+export type Need = keyof typeof NEEDS
+
 export interface FeedCase {
   /** Heading of docs/protocol.md. */
   readonly section: string
@@ -15,19 +28,30 @@ export interface FeedCase {
   readonly must?: readonly string[]
   /** Numbers of the closed list that it provokes. */
   readonly errors?: readonly number[]
-  /** Only where the daemon demands a key, and one is given. */
-  readonly needsKey?: boolean
+  /** Close codes that it provokes. */
+  readonly closes?: readonly number[]
+  /** What the daemon must be like, where any will not do. */
+  readonly needs?: Need
   readonly run: (target: Target) => Promise<void>
 }
 
 export class Target {
   readonly url: string
   readonly token: string | undefined
+  readonly #end: (() => Promise<unknown>) | undefined
   readonly #clients: FeedClient[] = []
 
-  constructor(url: string, token?: string) {
+  /** `end` stops the daemon. */
+  constructor(url: string, token?: string, end?: () => Promise<unknown>) {
     this.url = url
     this.token = token
+    this.#end = end
+  }
+
+  /** Stops the daemon, as its operator would. */
+  async end(): Promise<void> {
+    if (this.#end === undefined) throw new Skip('stop it by hand, and see the close')
+    await this.#end()
   }
 
   /** Connects, with the key where there is one. */
