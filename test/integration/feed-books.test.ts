@@ -7,7 +7,6 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Books, connect, followBooks } from '../../client/index.ts'
 import type { BookLevel } from '../../client/record.ts'
-import type { TickBatch } from '../../src/tick/batch.ts'
 import { DecodeRig } from '../support/decode-rig.ts'
 import { FeedClient } from '../support/feed-client.ts'
 import { JournalledRig } from '../support/journalled-rig.ts'
@@ -50,21 +49,25 @@ class Venue {
     t.teardown(() => this.rig.close())
   }
 
-  /** Decodes a frame and publishes its records. Returns how many. */
-  send(frame: object): number {
+  /** Decodes a frame and publishes its records. */
+  send(frame: object): void {
+    this.decode(frame)
+    this.publish()
+  }
+
+  /** Decodes a frame; its records are to be published. */
+  decode(frame: object): void {
     this.#decode.sendRaw(frame)
     // The tables of both ends have the same instruments, in the same order.
     for (; this.#known < this.#decode.instruments.count; this.#known++) {
       const { symbol } = this.#decode.instruments.get(this.#known + 1) ?? { symbol: '' }
       this.rig.instruments.add('binance', symbol, symbol.replace('-', ''))
     }
-    const { batch } = this.#decode
-    this.publish(batch)
-    return batch.count
   }
 
-  publish(batch: TickBatch): void {
-    if (batch.count > 0) this.rig.producer.publish(batch, 0, batch.count)
+  /** Publishes records [from, to) of the frame that was decoded last. */
+  publish(from = 0, to = this.#decode.batch.count): void {
+    if (to > from) this.rig.producer.publish(this.#decode.batch, from, to - from)
   }
 }
 
@@ -188,19 +191,27 @@ t.test('a crossed book is told at its place, and a fresh image is asked for', as
   const all = await Reader.open(t, venue, 'book')
   const top = await Reader.open(t, venue, 'book.5')
   await top.until('10x1 9x2 | 11x3 12x4')
-  venue.send(update(BTC, 11, 11, [['11', '5']]))
+  // Amid what is to be conflated.
+  venue.send(update(BTC, 11, 11, [['9.5', '6']]))
+  venue.send(update(BTC, 12, 12, [['11', '5']]))
   await all.client.op('book')
   await top.client.op('book')
   for (const reader of [all, top]) t.same(reader.notices(), [[5002, 'book_crossed', ['BTC-USDT']]])
   t.same(venue.wanted, [1])
   t.notOk(top.client.frames.some(({ records }) => records.some(({ size }) => size === '5')))
   const notice = all.client.all.findIndex((message) => 'op' in message && message.op === 'book')
-  t.match(all.client.all[notice - 1], { firstSeq: 6, count: 1 }, 'behind the record that crossed')
+  const last = all.client.all[notice - 1] as { firstSeq: number; count: number }
+  t.equal(last.firstSeq + last.count, 8, 'behind the record that crossed')
   const late = await Reader.open(t, venue, 'book')
   t.match(await late.client.op('snapshot'), { count: 0 })
   t.match(await late.client.op('book'), { code: 5002 })
-  venue.send(snapshot(BTC, 12, [['10.9', '5']], ASKS))
+  venue.send(snapshot(BTC, 13, [['10.9', '5']], ASKS))
   for (const reader of [all, top, late]) await reader.until('10.9x5 | 11x3 12x4')
+  const records = top.client.frames.flatMap((frame) => frame.records)
+  const isEmpty = records.some(({ action, flags }) => {
+    return action === 'clear' && (flags as string[]).includes('last')
+  })
+  t.notOk(isEmpty, 'a broken book is not an empty one')
 })
 
 t.test('the best levels come when they change, and are right for who comes amid', async (t) => {
@@ -219,6 +230,34 @@ t.test('the best levels come when they change, and are right for who comes amid'
   t.equal(one.client.frames.at(-1)?.count, 3, 'clear, bid, ask')
   t.match(await one.client.ask({ op: 'subscribe', channel: 'book.51' }), { code: 2001 })
   t.match(await one.client.ask({ op: 'subscribe', channel: 'book.05' }), { code: 2001 })
+})
+
+t.test('who comes amid an event, or amid an image, has the book at its end', async (t) => {
+  const venue = new Venue(t)
+  venue.decode(snapshot(BTC, 10, BIDS, ASKS))
+  venue.publish(0, 3)
+  const watch = await FeedClient.open(venue.rig.feed)
+  t.teardown(() => watch.close())
+  await watch.until(() => venue.rig.counters.get('records') === 3, 'half of the image')
+  const readers = [await Reader.open(t, venue, 'book'), await Reader.open(t, venue, 'book.2')]
+  t.match(await readers[0]?.client.op('snapshot'), { count: 3 }, 'what has come of it')
+  t.match(await readers[1]?.client.op('snapshot'), { count: 0 }, 'of best levels nothing')
+  for (const reader of readers) t.equal(reader.text(), '')
+  venue.publish(3)
+  for (const reader of readers) await reader.until('10x1 9x2 | 11x3 12x4')
+  // Crossed until the second half has come.
+  const end = '11x8 10x1 9x2 | 12x4'
+  venue.decode(update(BTC, 11, 11, [['11', '8']], [['11', '0']]))
+  venue.publish(0, 1)
+  await watch.until(() => venue.rig.counters.get('records') === 6, 'half of the event')
+  const late = await Reader.open(t, venue, 'book')
+  const lateTop = await Reader.open(t, venue, 'book.2')
+  t.match(await late.client.op('snapshot'), { count: 6 })
+  t.match(await lateTop.client.op('snapshot'), { count: 0 })
+  t.equal(late.text(), '', 'it has no end')
+  venue.publish(1)
+  for (const reader of [readers[0], late]) await reader?.until(end)
+  for (const reader of [readers[1], lateTop]) await reader?.until('11x8 10x1 | 12x4')
 })
 
 /** Fills the ring of 1024 records several times over while nobody reads it. */
