@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Books, connect, followBooks } from '../../client/index.ts'
 import type { BookLevel } from '../../client/record.ts'
+import { TickBatch } from '../../src/tick/batch.ts'
 import { DecodeRig } from '../support/decode-rig.ts'
 import { FeedClient } from '../support/feed-client.ts'
 import { JournalledRig } from '../support/journalled-rig.ts'
@@ -51,23 +52,26 @@ class Venue {
 
   /** Decodes a frame and publishes its records. */
   send(frame: object): void {
-    this.decode(frame)
-    this.publish()
+    this.publish(this.decode(frame))
   }
 
-  /** Decodes a frame; its records are to be published. */
-  decode(frame: object): void {
+  /** Records of a frame, to be published. */
+  decode(frame: object): TickBatch {
     this.#decode.sendRaw(frame)
     // The tables of both ends have the same instruments, in the same order.
     for (; this.#known < this.#decode.instruments.count; this.#known++) {
       const { symbol } = this.#decode.instruments.get(this.#known + 1) ?? { symbol: '' }
       this.rig.instruments.add('binance', symbol, symbol.replace('-', ''))
     }
+    const { bytes, count } = this.#decode.batch
+    const records = new TickBatch(count)
+    records.bytes.set(bytes.subarray(0, records.bytes.length))
+    records.count = count
+    return records
   }
 
-  /** Publishes records [from, to) of the frame that was decoded last. */
-  publish(from = 0, to = this.#decode.batch.count): void {
-    if (to > from) this.rig.producer.publish(this.#decode.batch, from, to - from)
+  publish(records: TickBatch, from = 0, to = records.count): void {
+    if (to > from) this.rig.producer.publish(records, from, to - from)
   }
 }
 
@@ -234,8 +238,8 @@ t.test('the best levels come when they change, and are right for who comes amid'
 
 t.test('who comes amid an event, or amid an image, has the book at its end', async (t) => {
   const venue = new Venue(t)
-  venue.decode(snapshot(BTC, 10, BIDS, ASKS))
-  venue.publish(0, 3)
+  const image = venue.decode(snapshot(BTC, 10, BIDS, ASKS))
+  venue.publish(image, 0, 3)
   const watch = await FeedClient.open(venue.rig.feed)
   t.teardown(() => watch.close())
   await watch.until(() => venue.rig.counters.get('records') === 3, 'half of the image')
@@ -243,19 +247,21 @@ t.test('who comes amid an event, or amid an image, has the book at its end', asy
   t.match(await readers[0]?.client.op('snapshot'), { count: 3 }, 'what has come of it')
   t.match(await readers[1]?.client.op('snapshot'), { count: 0 }, 'of best levels nothing')
   for (const reader of readers) t.equal(reader.text(), '')
-  venue.publish(3)
+  venue.publish(image, 3)
   for (const reader of readers) await reader.until('10x1 9x2 | 11x3 12x4')
-  // Crossed until the second half has come.
+  // Crossed until the second half has come; other books are served meanwhile.
   const end = '11x8 10x1 9x2 | 12x4'
-  venue.decode(update(BTC, 11, 11, [['11', '8']], [['11', '0']]))
-  venue.publish(0, 1)
+  const event = venue.decode(update(BTC, 11, 11, [['11', '8']], [['11', '0']]))
+  venue.publish(event, 0, 1)
   await watch.until(() => venue.rig.counters.get('records') === 6, 'half of the event')
+  venue.send(snapshot('ETHUSDT', 10, BIDS, ASKS))
+  await readers[1]?.until('10x1 9x2 | 11x3 12x4', 'binance:ETH-USDT')
   const late = await Reader.open(t, venue, 'book')
   const lateTop = await Reader.open(t, venue, 'book.2')
-  t.match(await late.client.op('snapshot'), { count: 6 })
-  t.match(await lateTop.client.op('snapshot'), { count: 0 })
+  t.match(await late.client.op('snapshot'), { count: 11 })
+  t.match(await lateTop.client.op('snapshot'), { count: 5 }, 'of the other')
   t.equal(late.text(), '', 'it has no end')
-  venue.publish(1)
+  venue.publish(event, 1)
   for (const reader of [readers[0], late]) await reader?.until(end)
   for (const reader of [readers[1], lateTop]) await reader?.until('11x8 10x1 | 12x4')
 })
@@ -263,6 +269,7 @@ t.test('who comes amid an event, or amid an image, has the book at its end', asy
 /** Fills the ring of 1024 records several times over while nobody reads it. */
 async function overrun(venue: Venue, from: number, settled: () => Promise<void>): Promise<void> {
   venue.rig.isPaused = true
+  venue.send(update(BTC, from++, from, [['9.9', '1']]))
   for (let id = from; id < from + 40; id++) {
     const bids = Array.from({ length: 100 }, (_, n): [string, string] => [`5.${n}1`, `${id}`])
     venue.send(update(BTC, id, id, bids))
@@ -309,7 +316,7 @@ t.test('with a journal the feed reads there what it lost, and the books stay rig
   t.same(top.notices(), [])
   t.notOk(top.client.controls.some(({ op }) => op === 'gap'))
   const late = await Reader.open(t, venue, 'book')
-  await late.client.until(() => late.text(book).startsWith('10x44 9x2 5.991x50'), 'the book')
+  await late.client.until(() => late.text(book).startsWith('10x44 9.9x1 9x2 5.991x51'), 'the book')
   // Who was not sent them is told, and has them again.
   const gap = await all.client.op('gap')
   t.match(gap, { cause: 'overrun', from: 6 })
@@ -338,6 +345,32 @@ t.test('who reads too slowly and conflates has images of the books that changed'
   await slow.until(early.text())
   t.match(await slow.client.op('gap'), { cause: 'conflated' })
   t.equal(venue.rig.counters.get('subscriptions_unbalanced'), 0)
+})
+
+t.test('who missed records is told which books are not whole behind the gap', async (t) => {
+  const venue = new Venue(t, { settings: { subscriber_buffer_bytes: 64 * 1024 } })
+  venue.send(snapshot(BTC, 10, BIDS, ASKS))
+  const slow = await Reader.open(t, venue, 'book')
+  await slow.until('10x1 9x2 | 11x3 12x4')
+  slow.client.pause()
+  let id = 11
+  await slow.client.until(() => {
+    for (let i = 0; i < 10; i++, id++) {
+      const bids = Array.from({ length: 200 }, (_, n): [string, string] => [`0.${n}1`, `${id}`])
+      venue.send(update(BTC, id, id, bids))
+    }
+    return venue.rig.counters.get('records_skipped') > 0
+  }, 'the subscriber to be behind')
+  venue.send(update(BTC, id + 5, id + 5, [['10', '77']]))
+  await slow.client.until(() => venue.rig.counters.get('books_broken') === 1, 'the break')
+  slow.client.resume()
+  const isSlow = ({ op, cause }: { op: string; cause?: unknown }) =>
+    op === 'gap' && cause === 'slow'
+  await slow.client.control(isSlow)
+  const { controls } = slow.client
+  const told = () => controls.slice(controls.findIndex(isSlow)).some(({ op }) => op === 'book')
+  await slow.client.until(told, 'the word on the book behind the gap')
+  t.ok(slow.notices().length >= 2, 'told when it broke, and told again')
 })
 
 t.test('any updates: early, late and conflated readers end with the same book', async (t) => {
