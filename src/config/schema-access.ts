@@ -68,7 +68,7 @@ export const access = z
       .array(z.string().regex(/^(\*|https?:\/\/[^/]+)$/, 'must be https://host:port, or *'))
       .max(100)
       .default([])
-      .describe('Origins of web pages that may connect, beside our own. * = any.'),
+      .describe('Origins of web pages that may connect and read, beside our own. * = any.'),
     connections_max: int(1, 1_000_000)
       .default(20_000)
       .describe('Connections of any kind; more are closed at once.'),

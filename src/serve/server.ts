@@ -123,6 +123,7 @@ export interface Server {
 
 export const STATUS_TEXT: Readonly<Record<number, string>> = Object.freeze({
   200: 'OK',
+  204: 'No Content',
   400: 'Bad Request',
   401: 'Unauthorized',
   403: 'Forbidden',

@@ -9,6 +9,7 @@ import type { CounterSet } from '../../ops/counters.ts'
 import type { FeedRefusal, HttpAnswer, HttpHandler, HttpReply, HttpRequest } from '../server.ts'
 import type { Access } from './access.ts'
 import { readableAddress } from './addresses.ts'
+import { crossOrigin } from './cross-origin.ts'
 import { Pass } from './pass.ts'
 import { forbidden, sendRefusal, tokenRequired, tooMuch } from './refusal.ts'
 
@@ -37,8 +38,10 @@ export class HttpGate {
     this.#options = options
   }
 
-  handle(request: HttpRequest, reply: HttpReply): void {
+  handle(request: HttpRequest, own: HttpReply): void {
     const { access, next } = this.#options
+    const reply = crossOrigin(access.settings.origins, request, own)
+    if (reply === undefined) return
     const { visit } = request
     const need = this.#need(request.path)
     if (visit === undefined || need === 'open') {
