@@ -96,8 +96,9 @@ export class Subscription implements AsyncIterable<FeedRecord> {
 
   /** The next record: what `from` takes to go on from here, in another process too. */
   get position(): { readonly epoch: number; readonly seq: number } | undefined {
-    const sequence = this.#sequence
-    return sequence === undefined ? undefined : { epoch: this.#epoch, seq: sequence.expected }
+    // 0: a replay by time has not said where it begins.
+    const seq = this.#sequence?.expected ?? 0
+    return seq === 0 ? undefined : { epoch: this.#epoch, seq }
   }
 
   /**

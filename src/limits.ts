@@ -136,6 +136,15 @@ export const FEED_RECOUNT_TICKS = 65_536
 export const FEED_CHECKPOINT_TICKS = 524_288
 /** Such places, in memory and as a file, a shard. */
 export const FEED_CHECKPOINT_BYTES_MAX = 16 * MIB
+/** Starts of the daemon that are remembered, to find the way in what the journal has forgotten. */
+export const FEED_EPOCHS_MAX = 4096
+/**
+ * Replays that read PostgreSQL at once, a connection each; the records of a page (a MiB), and how
+ * long the server may take over one.
+ */
+export const FEED_STORE_REPLAYS_MAX = 4
+export const FEED_STORE_PAGE_TICKS = 16_384
+export const FEED_STORE_PAGE_MS_MAX = 10_000
 /** The `latest` channel and the image after conflation: newest values are sent this often. */
 export const FEED_LATEST_MS = 50
 /** Levels of a side of a book: more than venues' images have. The worst beyond them go. */

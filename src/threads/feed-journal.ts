@@ -5,7 +5,7 @@ import { type Disk, realDisk } from '../journal/disk.ts'
 import { idText } from '../journal/identity.ts'
 import { listSegments, readSegmentHeader, segmentPath } from '../journal/segment-files.ts'
 import { SkippingReader } from '../journal/skipping-reader.ts'
-import type { EpochStart, FeedJournal } from '../serve/feed/feed-journal.ts'
+import type { EpochStart, FeedJournal, FeedStore } from '../serve/feed/feed-journal.ts'
 
 export interface FeedJournalOptions {
   readonly shard: number
@@ -16,6 +16,8 @@ export interface FeedJournalOptions {
   readonly journalId: bigint
   readonly oldest: () => number
   readonly durable: () => number
+  /** Has the records that the journal has removed. */
+  readonly store?: FeedStore | undefined
   /** The file systems of this machine if not given. */
   readonly disk?: Disk | undefined
 }
@@ -26,7 +28,7 @@ export function checkpointsPath(directory: string): string {
 }
 
 export function openFeedJournal(options: FeedJournalOptions): FeedJournal {
-  const { shard, directory, durable, oldest, disk } = options
+  const { shard, directory, durable, oldest, disk, store } = options
   const { epoch, firstSeq, originSeq, journalId } = options
   return {
     shard,
@@ -36,6 +38,7 @@ export function openFeedJournal(options: FeedJournalOptions): FeedJournal {
     id: idText(journalId),
     oldest,
     durable,
+    store,
     epochStarts: () => epochStarts(directory, originSeq, disk),
     open: (fromSeq, onSkip) =>
       new SkippingReader({ directory, shard, fromSeq, durable, disk, onSkip }),

@@ -1,14 +1,17 @@
 // The serve agent, from the shared memory.
 
+import { idText } from '../journal/identity.ts'
 import type { Log } from '../ops/log.ts'
 import { POSITION } from '../pipeline.ts'
 import { FeedbackSender } from '../ring/feedback.ts'
 import type { AccessPlan } from '../serve/access/doors.ts'
 import { ServeAgent } from '../serve/agent.ts'
+import type { FeedStore } from '../serve/feed/feed-journal.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
 import type { PushSource } from '../serve/http/push.ts'
 import { Breaker } from '../storage/breaker.ts'
 import { hostUrls } from '../storage/postgres/config.ts'
+import { StoredRecords } from '../storage/postgres/stored-records.ts'
 import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { checkpointsPath, openFeedJournal } from './feed-journal.ts'
@@ -25,6 +28,7 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
   const wanted = shards.map(({ wantedBooks }, shard) => {
     return new FeedbackSender(wantedBooks, factory.bell('decode', shard))
   })
+  const database = openDatabase(factory, log)
   return new ServeAgent({
     settings: {
       ...serve,
@@ -49,6 +53,7 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
           journalId: identity.journalId,
           durable: () => durable?.load() ?? 0,
           oldest: () => oldest?.load() ?? 0,
+          store: database?.store(shard, idText(identity.journalId)),
         }),
         checkpointsPath: checkpointsPath(directory),
       }
@@ -60,7 +65,7 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
       return { ...rings, durable: () => durable.load(), epoch: shared.shard(shard).epoch }
     }),
     sources: pushSources(factory),
-    history: openHistory(factory, log),
+    history: database?.history,
     access: accessPlan(runtime),
     readiness: () => readiness(shared, threads),
     metrics: () => metricSources(shared),
@@ -93,16 +98,18 @@ function pushSources({ options }: AgentFactory): PushSource[] {
   )
 }
 
-function openHistory({ options }: AgentFactory, log: Log): History | undefined {
+/** What is read of PostgreSQL: history for HTTP, and for the feed what the journal has removed. */
+function openDatabase({ options }: AgentFactory, log: Log) {
   const { runtime, shared, clock } = options
   if (runtime.postgresUrl === '') return undefined
   const { schema, connect_timeout_ms: connectTimeoutMs } = runtime.config.postgres
-  const board = shared.breaker('history')
-  return new PostgresHistory({
-    urls: () => hostUrls(postgresUrl(runtime)),
-    breaker: new Breaker({ name: 'history', clock, board }),
-    schema,
-    connectTimeoutMs,
-    log,
-  })
+  const breaker = new Breaker({ name: 'history', clock, board: shared.breaker('history') })
+  const url = () => postgresUrl(runtime)
+  const settings = { breaker, schema, connectTimeoutMs }
+  const history: History = new PostgresHistory({ ...settings, urls: () => hostUrls(url()), log })
+  const readers = { count: 0 }
+  const store = (shard: number, journal: string): FeedStore => {
+    return new StoredRecords({ ...settings, url, shard, journal, readers })
+  }
+  return { history, store }
 }

@@ -49,7 +49,8 @@ export function readiness(shared: Shared, threads: readonly ThreadPlan[]): Readi
     : { ready: true, detail: 'off' }
   const history = breakerReport(shared.breaker('history'))
   if (history.since !== undefined) {
-    dependencies.history = { ready: history.state === 'closed', detail: 'HTTP queries', ...history }
+    const detail = 'HTTP queries, replays of the feed'
+    dependencies.history = { ready: history.state === 'closed', detail, ...history }
   }
   const ready = agents.ready && !isHeld
   const isWhole = Object.values(dependencies).every((dependency) => dependency.ready)

@@ -123,7 +123,7 @@ function createShard(start: ShardStart): ShardMemory {
   }
 }
 
-/** Dependencies with a circuit breaker. `history`: the HTTP queries' connections to PostgreSQL. */
+/** Dependencies with a circuit breaker. `history`: what serve reads of PostgreSQL. */
 export function breakerNames(shards: number): string[] {
   const writers = Array.from({ length: shards }, (_, shard) => `postgres-${shard}`)
   return [...writers, 'redis', 'history']

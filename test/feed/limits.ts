@@ -107,6 +107,13 @@ export const LIMITS: readonly FeedCase[] = [
   },
   {
     section: 'Going back',
+    name: 'where PostgreSQL has it and does not answer, that is said, with the time to wait',
+    errors: [2012],
+    needs: 'away',
+    run: async (target) => equal(await refusedFrom(target, 1), 2012),
+  },
+  {
+    section: 'Going back',
     name: 'where the journal cannot be read the replay ends, and says so',
     errors: [2010],
     needs: 'damage',

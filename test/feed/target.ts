@@ -13,6 +13,7 @@ export const NEEDS = {
   narrow: 'a key with few rights: not all symbols, few subscriptions (--narrow-token)',
   crowd: 'more instruments than an image may have within buffer_bytes',
   cut: 'the beginning of its epoch is no longer kept anywhere',
+  away: 'the beginning of its epoch is kept by PostgreSQL alone, and that does not answer',
   damage: 'the beginning of its epoch is damaged',
   reader: 'a small buffer, and records enough to fill it: a reader falls behind within seconds',
   alone: 'nobody else needs it: it takes all there is',

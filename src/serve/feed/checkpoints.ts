@@ -5,11 +5,19 @@
 // a help: without them a replay begins where the epoch does, or, where that is no longer kept,
 // cannot be. So the file is not fsynced, a line that is damaged is passed over, and a disk that
 // refuses is told once. Bounded: beyond BYTES_MAX every second one is forgotten.
+//
+// The beginning of each epoch is such a place, too, with no counts, and is never thinned out: a
+// store that has older records than the journal (feed-journal.ts) does not know of epochs.
 
 import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errorText } from '../../errors.ts'
-import { FEED_CHECKPOINT_BYTES_MAX, FEED_CHECKPOINT_TICKS, INSTRUMENTS_MAX } from '../../limits.ts'
+import {
+  FEED_CHECKPOINT_BYTES_MAX,
+  FEED_CHECKPOINT_TICKS,
+  FEED_EPOCHS_MAX,
+  INSTRUMENTS_MAX,
+} from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
 import { KIND_COUNT } from '../../tick/layout.ts'
 import type { Tally } from './tally.ts'
@@ -65,9 +73,21 @@ export class Checkpoints {
     return Math.max(FEED_CHECKPOINT_TICKS, instrumentCount * KIND_COUNT * 16)
   }
 
+  /** Notes where an epoch begins, once. What was noted before the journal was rolled back goes. */
+  begin(epoch: number, seq: number, recvMs: number): void {
+    const isSame = (each: Checkpoint) => each.epoch === epoch && each.seq === seq
+    if (this.#list.some((each) => isBeginning(each) && isSame(each))) return
+    this.#list = this.#list.filter((each) => each.epoch < epoch && each.seq <= seq)
+    this.#bytes = this.#list.reduce((sum, { counts }) => sum + counts.byteLength, 0)
+    this.#put({ epoch, seq, recvMs, counts: new Float64Array(0) })
+    if (this.#path !== '') this.#rewrite()
+  }
+
   /** Notes where a tally stands. Forgets what lies before `oldestSeq`. */
   note(tally: Tally, instrumentCount: number, recvMs: number, oldestSeq: number): void {
     const counts = tally.counts.slice(0, (instrumentCount + 1) * KIND_COUNT)
+    // As a line it would be a beginning.
+    if (!counts.some((count) => count > 0)) return
     const kept = this.#list.filter(({ seq }) => seq >= oldestSeq)
     for (const { counts: gone } of this.#list) this.#bytes -= gone.byteLength
     this.#list = []
@@ -82,8 +102,11 @@ export class Checkpoints {
   #put(checkpoint: Checkpoint): void {
     this.#list.push(checkpoint)
     this.#bytes += checkpoint.counts.byteLength
+    const beginningCount = this.#list.filter(isBeginning).length
+    if (beginningCount > FEED_EPOCHS_MAX) this.#list.splice(this.#list.findIndex(isBeginning), 1)
     if (this.#bytes <= FEED_CHECKPOINT_BYTES_MAX) return
-    this.#list = this.#list.filter((_, i) => (this.#list.length - 1 - i) % 2 === 0)
+    const { length } = this.#list
+    this.#list = this.#list.filter((each, i) => isBeginning(each) || (length - 1 - i) % 2 === 0)
     this.#bytes = this.#list.reduce((sum, { counts }) => sum + counts.byteLength, 0)
   }
 
@@ -112,6 +135,11 @@ export class Checkpoints {
       this.#log.warn({ path: this.#path, error }, 'places to replay from cannot be written')
     }
   }
+}
+
+/** Where no record of the epoch has been counted yet. */
+export function isBeginning({ counts }: Checkpoint): boolean {
+  return counts.length === 0
 }
 
 function format({ epoch, seq, recvMs, counts }: Checkpoint, journal: string): string {

@@ -27,6 +27,10 @@ export const FEED_ERRORS = {
     meaning: 'the journal cannot be read there; the replay has ended',
   },
   update_unavailable: { code: 2011, meaning: 'the symbols of this stream cannot be changed' },
+  store_unavailable: {
+    code: 2012,
+    meaning: 'PostgreSQL, which has what was asked for, does not answer in time; try later',
+  },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
   stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
   key_limit: { code: 3004, meaning: 'a limit of the key; try again after `retry_after_ms`' },
@@ -64,7 +68,7 @@ export interface Refusal {
   readonly retryAfterMs?: number
 }
 
-const REPLAY_RETRY_MS = 1000
+export const REPLAY_RETRY_MS = 1000
 
 export function unknownStream(stream: number): Refusal {
   return { error: 'unknown_stream', message: `no subscription to stream ${stream}` }

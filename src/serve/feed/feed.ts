@@ -44,7 +44,7 @@ export interface FeedOptions {
   readonly instruments: InstrumentTable
   readonly latest: LatestTable
   /** By their numbers, from 0. */
-  readonly shards: readonly Omit<FeedShardOptions, 'instruments' | 'log'>[]
+  readonly shards: readonly Omit<FeedShardOptions, 'instruments' | 'log' | 'nowMs'>[]
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
@@ -93,7 +93,9 @@ export class Feed implements FeedHandler<Subscriber> {
     const onFull = (stream: Stream) => this.#delivery.gather(stream, clock.monoMs(), true)
     const onStatus = this.#upstream.bind(this)
     this.#shards = options.shards.map((shard) => {
-      return new FeedShard({ ...shard, instruments, log }, { onFull, onStatus })
+      clock.read()
+      const nowMs = clock.sec * 1000 + Math.floor(clock.nsec / 1e6)
+      return new FeedShard({ ...shard, instruments, log, nowMs }, { onFull, onStatus })
     })
     this.#values = new Router({ onFull })
     this.#streams = new StreamRegistry({

@@ -21,13 +21,15 @@ import { compareI64, readSplit, type Split } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
 import { KIND, TICK_WORDS, WORD } from '../../tick/layout.ts'
 import type { ControlId } from './control.ts'
+import { DeepCursor } from './deep-cursor.ts'
 import type { Delivery } from './delivery.ts'
 import type { FeedErrorName } from './errors.ts'
 import { Frame } from './fb-frame.ts'
-import type { FeedJournal, JournalCursor } from './feed-journal.ts'
+import type { FeedJournal, ReplayCursor } from './feed-journal.ts'
 import { Holding } from './holding.ts'
 import { epochBegins, replayCompleted, restartGap } from './messages.ts'
 import { isMoment, type ReplayStart, type Target } from './replay-start.ts'
+import { Members } from './selection.ts'
 import type { Subscription } from './subscriber.ts'
 import { concerns, upstreamGap, venueGap } from './upstream.ts'
 
@@ -49,9 +51,6 @@ export interface ReplayOptions {
 
 const split: Split = { negative: false, a: 0, b: 0 }
 
-/** Membership of an instrument: not looked up yet, no, yes. */
-const MEMBER = Object.freeze({ unknown: 0, no: 1, yes: 2 })
-
 export class Replay {
   readonly subscription: Subscription
   isDone = false
@@ -60,9 +59,9 @@ export class Replay {
   failureText = ''
   readonly #options: ReplayOptions
   readonly #batch: TickBatch
-  readonly #members: Uint8Array
+  readonly #members: Members
   readonly #roomBytes: number
-  #cursor: JournalCursor | undefined
+  #cursor: ReplayCursor | undefined
   /** Where in the journal it goes on. */
   #journalSeq: number
   #epoch: number
@@ -81,7 +80,7 @@ export class Replay {
     this.#journalSeq = start.seq
     this.#epoch = start.epoch
     this.#nextSeq = start.streamSeq
-    this.#members = new Uint8Array(instruments.capacity + 1)
+    this.#members = new Members(subscription.stream.selection, instruments)
     this.#roomBytes = bufferBytes / 2
     this.#holding = new Holding(this.#roomBytes)
     const ticks = Math.floor(this.#roomBytes / subscription.subscriber.encoding.recordBytes)
@@ -149,8 +148,10 @@ export class Replay {
     const count = cursor.read(this.#batch)
     if (this.isDone) return 0
     this.#journalSeq = cursor.seq
+    const { fault } = cursor
+    if (fault !== undefined) this.#fail(fault.name, fault.text)
     if (count === 0) {
-      this.#startHolding()
+      if (!this.isDone && cursor.isWaiting !== true) this.#startHolding()
       return 0
     }
     if (cursor.epoch !== this.#epoch) this.#cross(cursor.epoch)
@@ -160,18 +161,26 @@ export class Replay {
     return count
   }
 
-  #open(): JournalCursor {
+  #open(): ReplayCursor {
     const { journal, start, target } = this.#options
     const isFirst = this.#journalSeq === start.seq
-    this.#cursor = journal.open(this.#journalSeq, () => {
-      this.#fail('replay_failed', 'records of the journal are damaged')
-    })
-    if (!isFirst || isMoment(target)) return this.#cursor
+    const cursor = this.#cursorAt(this.#journalSeq)
+    this.#cursor = cursor
+    if (!isFirst || isMoment(target)) return cursor
     if (start.epoch > target.epoch) this.#arriveAfter(target, start.epoch)
     // Nothing was missed: nothing has to be read.
     const isLive = target.epoch === journal.epoch && target.seq === this.#liveSeq()
     if (isLive) this.#nextSeq = target.seq
-    return this.#cursor
+    return cursor
+  }
+
+  #cursorAt(fromSeq: number): ReplayCursor {
+    const { journal, start } = this.#options
+    const { epochs, recvMs } = start
+    const { store } = journal
+    const onSkip = () => this.#fail('replay_failed', 'records of the journal are damaged')
+    if (store === undefined) return journal.open(fromSeq, onSkip)
+    return new DeepCursor({ journal, store, epochs, fromSeq, recvMs, onSkip })
   }
 
   #take(count: number): void {
@@ -197,29 +206,26 @@ export class Replay {
 
   #wants(index: number): boolean {
     const { channel } = this.subscription.stream
-    return channel.kinds.includes(this.#batch.kind(index)) && this.#isMember(index)
+    return (
+      channel.kinds.includes(this.#batch.kind(index)) &&
+      this.#members.has(this.#batch.instrument(index))
+    )
   }
 
   /** What the venue lost, at its place. A fill is of what was told when it was live. */
   #tellGap(index: number): void {
     const { subscriber, stream } = this.subscription
     const hole = this.isFill ? undefined : venueGap(this.#batch, index)
-    if (hole === undefined || !concerns(stream.channel, hole) || !this.#isMember(index)) return
+    if (
+      hole === undefined ||
+      !concerns(stream.channel, hole) ||
+      !this.#members.has(this.#batch.instrument(index))
+    )
+      return
     if (!this.#isThere && !this.#arrives(index)) return
     if (this.#count === 0 && !this.#maySee(index)) return
     this.#send()
     subscriber.sendControl(upstreamGap(stream.id, this.#epoch, this.#nextSeq, hole))
-  }
-
-  #isMember(index: number): boolean {
-    const { selection } = this.subscription.stream
-    const id = this.#batch.instrument(index)
-    if (this.#members[id] === MEMBER.unknown) {
-      const instrument = this.#options.instruments.get(id)
-      const isMember = instrument !== undefined && selection.matches(instrument)
-      this.#members[id] = isMember ? MEMBER.yes : MEMBER.no
-    }
-    return this.#members[id] === MEMBER.yes
   }
 
   /** Whether the record at `index` is the first that is wanted. */

@@ -53,6 +53,31 @@ export class Selection {
   }
 }
 
+/** Membership of an instrument: not looked up yet, no, yes. */
+const MEMBER = Object.freeze({ unknown: 0, no: 1, yes: 2 })
+
+/** The ids of a selection, each looked up once. */
+export class Members {
+  readonly #selection: Selection
+  readonly #table: InstrumentTable
+  readonly #known: Uint8Array
+
+  constructor(selection: Selection, table: InstrumentTable) {
+    this.#selection = selection
+    this.#table = table
+    this.#known = new Uint8Array(table.capacity + 1)
+  }
+
+  has(id: number): boolean {
+    if (this.#known[id] === MEMBER.unknown) {
+      const instrument = this.#table.get(id)
+      const isMember = instrument !== undefined && this.#selection.matches(instrument)
+      this.#known[id] = isMember ? MEMBER.yes : MEMBER.no
+    }
+    return this.#known[id] === MEMBER.yes
+  }
+}
+
 /** For each pattern, as the client wrote it, which of the instruments it names. */
 export function byPattern(
   patterns: readonly string[],

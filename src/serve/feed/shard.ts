@@ -21,6 +21,8 @@ export interface FeedShardOptions {
   readonly epoch: number
   /** Sequence of the first record that its ring will carry. */
   readonly nextSeq: number
+  /** Wall clock, ms since 1970. */
+  readonly nowMs: number
   /** undefined: nothing can be replayed, and what the ring loses is not counted. */
   readonly journal: FeedJournal | undefined
   /** Where checkpoints are kept; '' = in memory only. */
@@ -48,6 +50,7 @@ export class FeedShard {
     this.epoch = epoch
     this.journal = journal
     this.checkpoints = new Checkpoints(checkpointsPath, journal?.id ?? '', log)
+    if (journal !== undefined) this.checkpoints.begin(epoch, journal.firstSeq, options.nowMs)
     this.tally = new Tally(instruments.capacity, epoch, journal?.firstSeq ?? nextSeq)
     const last = this.checkpoints.list.findLast((each) => {
       return each.epoch === epoch && each.seq <= nextSeq && each.seq <= (journal?.durable() ?? 0)
@@ -68,7 +71,9 @@ export class FeedShard {
     if (journal === undefined || this.tally.seq - this.#checkpointSeq < interval) return
     this.#checkpointSeq = this.tally.seq
     const recvMs = recvMsOf(batch, to - 1)
-    this.checkpoints.note(this.tally, instruments.count, recvMs, journal.oldest())
+    // With a store the way is not forgotten as soon as the journal forgets the records.
+    const oldestSeq = journal.store === undefined ? journal.oldest() : journal.originSeq
+    this.checkpoints.note(this.tally, instruments.count, recvMs, oldestSeq)
   }
 
   /**

@@ -11,10 +11,12 @@ import type { Delivery } from './delivery.ts'
 import {
   errorJson,
   type FeedErrorName,
+  REPLAY_RETRY_MS,
   type Refusal,
   tooManyReplays,
   unknownStream,
 } from './errors.ts'
+import type { FeedJournal } from './feed-journal.ts'
 import { fillAck, subscribeAck, unsubscribeAck } from './messages.ts'
 import { Replay } from './replay.ts'
 import { isMoment, type ReplayStart, startOf, type Target } from './replay-start.ts'
@@ -44,7 +46,7 @@ export interface SubscribingOptions {
 }
 
 const MEANING: Readonly<Partial<Record<FeedErrorName, string>>> = {
-  replay_aged_out: 'the journal no longer has what lies from there on',
+  replay_aged_out: 'what lies from there on is no longer kept',
   unknown_sequence: 'the stream has not come so far',
   from_unavailable: 'there is no journal to read',
 }
@@ -118,6 +120,7 @@ export class Subscribing {
     const target = { epoch, seq: from }
     const start = startOf(shard.journal, shard.checkpoints.list, stream, target)
     if (typeof start === 'string') return refuse(start)
+    if (isStoreBusy(shard.journal, start)) return tooManyReplays()
     subscriber.sendControl(fillAck(id, stream.id, { epoch, from, to }))
     this.#replay(subscription, id, start, target, to)
     return undefined
@@ -235,7 +238,8 @@ export class Subscribing {
     const isAhead = !isMoment(from) && from.epoch === shard.epoch && from.seq > stream.nextSeq
     if (isAhead) return refuse('unknown_sequence')
     const start = startOf(shard.journal, shard.checkpoints.list, stream, from)
-    return typeof start === 'string' ? refuse(start) : { slots: [], start }
+    if (typeof start === 'string') return refuse(start)
+    return isStoreBusy(shard.journal, start) ? tooManyReplays() : { slots: [], start }
   }
 
   /** The shard whose journal has the stream's records in their order. */
@@ -282,7 +286,9 @@ export class Subscribing {
     const isOwn = subscriber.subscriptions.get(stream.id) === subscription
     if (!isOwn) this.#options.accounts.end(subscription)
     if (failure === undefined) return
-    subscriber.sendControl(errorJson({ error: failure, message: failureText }, id))
+    const isPassing = failure === 'store_unavailable'
+    const retry = isPassing ? { retryAfterMs: REPLAY_RETRY_MS } : {}
+    subscriber.sendControl(errorJson({ error: failure, message: failureText, ...retry }, id))
     if (!isFill) this.remove(subscription)
   }
 }
@@ -297,6 +303,11 @@ function whence(stream: Stream, from: Subscribe['from']) {
 
 function refuse(error: FeedErrorName): Refusal {
   return { error, message: MEANING[error] ?? error }
+}
+
+/** Whether it would read PostgreSQL, and as many do as may. */
+function isStoreBusy({ store, oldest }: FeedJournal, { seq }: ReplayStart): boolean {
+  return store?.isFull === true && seq < oldest()
 }
 
 function wallMsOf(clock: Clock): number {

@@ -393,3 +393,16 @@ t.test(
     t.same(rig.filled, [STREAM])
   },
 )
+
+t.test(
+  'a replay by time that was cut before it began is asked for by the time again',
+  async (t) => {
+    const rig = new Rig()
+    const { subscription } = rig
+    subscription.request = { channel: 'trades', from: { ts: '2024-08-08T23:54:15Z' } }
+    subscription.onAck(ack(null, { replay: true, epoch: 9 }))
+    t.same(subscription.from(), { ts: '2024-08-08T23:54:15Z' })
+    rig.tell('epoch', { epoch: 5, next_seq: 100 })
+    t.same(subscription.from(), { epoch: 5, seq: 100 })
+  },
+)

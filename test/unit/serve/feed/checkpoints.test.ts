@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { silentLog } from '../../../../src/ops/log.ts'
-import { Checkpoints } from '../../../../src/serve/feed/checkpoints.ts'
+import { Checkpoints, isBeginning } from '../../../../src/serve/feed/checkpoints.ts'
 import { sumOf, Tally } from '../../../../src/serve/feed/tally.ts'
 import { KIND } from '../../../../src/tick/layout.ts'
 import { ticks } from '../../../support/serve-rig.ts'
@@ -36,6 +36,47 @@ t.test('what was noted is there after a restart, of the same journal only', (t) 
     checkpoints.list.map(({ seq }) => seq),
     [106, 109, 109],
     'what is no longer kept is forgotten',
+  )
+  t.end()
+})
+
+t.test('the beginning of an epoch is noted once, and outlives the rest', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'tickd-checkpoints-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const path = join(directory, 'checkpoints')
+  for (const epoch of [1, 2, 2, 3]) {
+    const checkpoints = new Checkpoints(path, 'a', silentLog)
+    checkpoints.begin(epoch, epoch * 100, 5000)
+    checkpoints.begin(epoch, epoch * 100, 6000)
+    const nothing = new Tally(MAX, epoch, epoch * 100)
+    checkpoints.note(nothing, 2, 7000, 0)
+  }
+  const again = new Checkpoints(path, 'a', silentLog)
+  t.same(
+    again.list.map(({ epoch, seq, recvMs }) => [epoch, seq, recvMs]),
+    [
+      [1, 100, 5000],
+      [2, 200, 5000],
+      [3, 300, 5000],
+    ],
+  )
+  t.ok(again.list.every(isBeginning))
+  const large = 16_384
+  const tally = new Tally(large, 3, 300)
+  for (let round = 0; round < 60; round++) {
+    tally.count(ticks([{ instrument: 1, value: round }]))
+    again.note(tally, large, 8000, 0)
+  }
+  t.equal(again.list.filter(isBeginning).length, 3)
+  t.ok(again.list.length < 30, `${again.list.length} are left`)
+  // The journal was restored from before that.
+  again.begin(2, 150, 9000)
+  t.same(
+    again.list.map(({ epoch, seq }) => [epoch, seq]),
+    [
+      [1, 100],
+      [2, 150],
+    ],
   )
   t.end()
 })
