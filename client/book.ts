@@ -188,6 +188,8 @@ export function followBooks(
         }
       },
       broken: ({ instruments }) => doubt(instruments.map((i) => `${i.venue}:${i.symbol}`)),
+      // What the venue said while the daemon was away is missing.
+      epoch: () => doubt(books.names()),
       // Of what was conflated an image follows.
       gap: ({ cause, message }) => {
         if (cause === 'conflated') return

@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { Books as ClientBooks } from '../../client/index.ts'
+import { Books } from '../../src/serve/book/books.ts'
+import { DecodeRig } from '../support/decode-rig.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const captures = process.env.TICKD_CAPTURES ?? join(root, '..', 'shared', 'captures')
@@ -118,4 +121,26 @@ t.test('the final book is the one that the updates say', { skip: absent(SPOT) },
   t.ok(bid < ask, `${bid} < ${ask}`)
   t.ok(Math.abs(bid / Number(quote.bid_price) - 1) < 0.01)
   t.ok(Math.abs(ask / Number(quote.ask_price) - 1) < 0.01)
+})
+
+t.test('no book is crossed, and the feed has those of the client', { skip: absent(SPOT) }, (t) => {
+  const { stdout } = decode(SPOT, '--venue', 'binance', '--format', 'cryptofeed')
+  const rig = new DecodeRig('ndjson')
+  const books = new Books({ want: () => t.fail('a book needs another image') })
+  const clients = new ClientBooks()
+  for (const line of stdout.split('\n').filter((text) => text.includes('"type":"book"'))) {
+    rig.sendRaw(line)
+    books.applyAll(rig.batch, 0)
+    const book = clients.apply(JSON.parse(line))
+    if (book?.isWhole && book.isCrossed) t.fail(line)
+  }
+  t.equal(books.breakCount, 0)
+  t.equal(books.count, clients.names().length)
+  for (let id = 1; id <= books.count; id++) {
+    const { venue = '', symbol = '' } = rig.instruments.get(id) ?? {}
+    const [own, other] = [books.get(id), clients.get(`${venue}:${symbol}`)]
+    t.same([own?.bids.count, own?.asks.count], [other?.bids.length, other?.asks.length], symbol)
+    t.ok(own?.isReady)
+  }
+  t.end()
 })

@@ -1,5 +1,16 @@
 import t from 'tap'
-import { Book, type BookLevel, Books } from '../../../client/index.ts'
+import {
+  type Batch,
+  Book,
+  type BookFeed,
+  type BookLevel,
+  Books,
+  followBooks,
+  type Gap,
+  type Handlers,
+  type SubscribeRequest,
+  type Subscription,
+} from '../../../client/index.ts'
 
 function level(
   side: BookLevel['side'],
@@ -94,4 +105,63 @@ t.test('books are kept apart by instrument, and doubted together', async (t) => 
     books.names().map((name) => books.get(name)?.isWhole),
     [false, false],
   )
+})
+
+t.test('a book that is followed is told while it is right, and once when it is not', async (t) => {
+  let handlers: Handlers = {}
+  const requests: SubscribeRequest[] = []
+  const instruments = [{ id: 4, venue: 'test', symbol: 'BTC-USDT' }]
+  const feed: BookFeed = {
+    subscribe(request, own) {
+      requests.push(request)
+      handlers = own
+      return { ack: { symbols: [{ instruments }] } } as unknown as Subscription
+    },
+  }
+  const told: string[] = []
+  followBooks(feed, { symbols: ['*'], depth: 5 }, () => {})
+  followBooks(feed, {}, (name, book) => {
+    told.push(`${name} ${book === undefined ? '-' : book.bids.map(({ price }) => price)}`)
+  })
+  t.same(requests, [
+    { channel: 'book.5', from: 'snapshot', symbols: ['*'] },
+    { channel: 'book', from: 'snapshot' },
+  ])
+  const send = (...records: BookLevel[]) => {
+    handlers.batch?.({ count: records.length, record: (i: number) => records[i] } as Batch)
+    return told.splice(0)
+  }
+  const after = (what: () => void) => {
+    what()
+    return told.splice(0)
+  }
+  const image = () => send(clear('none'), level('buy', '10', '1'))
+  t.same(send(level('buy', '10', '1')), [], 'not before an image')
+  t.same(image(), ['test:BTC-USDT 10'])
+  t.same(send(level('buy', '11', '1', { flags: [] })), [], 'amid an event')
+  t.same(send(level('buy', '9', '1')), ['test:BTC-USDT 11,10,9'])
+  t.same(send(level('sell', '11', '1')), ['test:BTC-USDT -'], 'crossed')
+  const gap = (cause: string, more: object = {}) =>
+    after(() => handlers.gap?.({ cause, message: { op: 'gap', ...more } } as Gap))
+  const lost: [string, () => string[]][] = [
+    ['a gap', () => gap('slow')],
+    ['a hole of its own', () => gap('upstream', { instrument: 4 })],
+    ['a hole of who knows what', () => gap('upstream', { instrument: 99 })],
+    ['a new epoch', () => after(() => handlers.epoch?.(2, 1))],
+    [
+      'the word of the server',
+      () => {
+        const broken = { stream: 1, nextSeq: 5, name: 'book_gap', code: 5001, instruments }
+        return after(() => handlers.broken?.(broken))
+      },
+    ],
+  ]
+  for (const [what, lose] of lost) {
+    t.same(image(), ['test:BTC-USDT 10'])
+    t.same(lose(), ['test:BTC-USDT -'], what)
+    t.same(lose(), [], 'once')
+    t.same(send(level('buy', '9', '1')), [], 'until the next image')
+  }
+  t.same(image(), ['test:BTC-USDT 10'])
+  t.same(gap('conflated'), [], 'an image follows')
 })
