@@ -78,6 +78,8 @@ export class Checkpoints {
     const isSame = (each: Checkpoint) => each.epoch === epoch && each.seq === seq
     if (this.#list.some((each) => isBeginning(each) && isSame(each))) return
     this.#list = this.#list.filter((each) => each.epoch < epoch && each.seq <= seq)
+    const oldest = this.#list.filter(isBeginning).at(-FEED_EPOCHS_MAX)
+    if (oldest !== undefined) this.#list = this.#list.filter((each) => each.epoch >= oldest.epoch)
     this.#bytes = this.#list.reduce((sum, { counts }) => sum + counts.byteLength, 0)
     this.#put({ epoch, seq, recvMs, counts: new Float64Array(0) })
     if (this.#path !== '') this.#rewrite()
@@ -102,8 +104,6 @@ export class Checkpoints {
   #put(checkpoint: Checkpoint): void {
     this.#list.push(checkpoint)
     this.#bytes += checkpoint.counts.byteLength
-    const beginningCount = this.#list.filter(isBeginning).length
-    if (beginningCount > FEED_EPOCHS_MAX) this.#list.splice(this.#list.findIndex(isBeginning), 1)
     if (this.#bytes <= FEED_CHECKPOINT_BYTES_MAX) return
     const { length } = this.#list
     this.#list = this.#list.filter((each, i) => isBeginning(each) || (length - 1 - i) % 2 === 0)

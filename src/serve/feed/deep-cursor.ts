@@ -4,10 +4,13 @@
 // first that the journal has by then. A journal that forgets records faster than they are read is
 // left for the store again. Nothing blocks: while the store has not answered, `read` returns 0.
 //
-// Invariant: `read` returns records from `seq` on, without a hole, all of `epoch`.
+// Invariant: `read` returns records from `seq` on, without a hole, all of `epoch`. After `close` it
+// goes on there with the next `read`.
 
 import { TickdError } from '../../errors.ts'
 import type { TickBatch } from '../../tick/batch.ts'
+import { readSplit, type Split } from '../../tick/fixed-point.ts'
+import { TICK_WORDS, WORD } from '../../tick/layout.ts'
 import type {
   CursorFault,
   EpochStart,
@@ -29,26 +32,35 @@ export interface DeepCursorOptions {
   readonly onSkip: () => void
 }
 
+const split: Split = { negative: false, a: 0, b: 0 }
+
 export class DeepCursor implements ReplayCursor {
   seq: number
   epoch = 0
   isWaiting = false
   fault: CursorFault | undefined
   readonly #options: DeepCursorOptions
+  /** About when the next record was received. */
+  #recvMs: number
   #fromJournal: JournalCursor | undefined
   #fromStore: StoreCursor | undefined
 
   constructor(options: DeepCursorOptions) {
     this.#options = options
     this.seq = options.fromSeq
+    this.#recvMs = options.recvMs
   }
 
   read(out: TickBatch): number {
     this.isWaiting = false
     if (this.fault !== undefined) return 0
     const isKept = this.seq >= this.#options.journal.oldest()
-    const count = isKept ? this.#readJournal(out) : this.#readStore(out)
-    if (count < 0) return this.#readStore(out)
+    let count = isKept ? this.#readJournal(out) : this.#readStore(out)
+    if (count < 0) count = this.#readStore(out)
+    if (count > 0) {
+      readSplit(out.words, (count - 1) * TICK_WORDS + WORD.ts_recv, split)
+      this.#recvMs = split.a * 1000 + split.b / 1e6
+    }
     return count
   }
 
@@ -81,10 +93,10 @@ export class DeepCursor implements ReplayCursor {
   }
 
   #readStore(out: TickBatch): number {
-    const { journal, store, epochs, recvMs } = this.#options
+    const { journal, store, epochs } = this.#options
     this.#fromJournal?.close()
     this.#fromJournal = undefined
-    this.#fromStore ??= store.open(this.seq, recvMs, journal.oldest)
+    this.#fromStore ??= store.open(this.seq, this.#recvMs, journal.oldest)
     const cursor = this.#fromStore
     const next = epochs.findIndex(({ seq }) => seq > this.seq)
     const own = epochs.at(next < 0 ? -1 : next - 1)

@@ -133,7 +133,8 @@ export class Replay {
   /** Waits without holding anything open. */
   park(): void {
     this.#cursor?.close()
-    this.#cursor = undefined
+    // A deep one opens again by itself, where it was.
+    if (!(this.#cursor instanceof DeepCursor)) this.#cursor = undefined
     this.letGo()
   }
 

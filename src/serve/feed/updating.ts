@@ -113,12 +113,14 @@ export class Updating {
     const was = { id: old.stream.id, nextSeq: old.stream.nextSeq }
     const members = stream.instruments.map((member) => instruments.get(member) as Instrument)
     const isOther = stream !== old.stream
+    const isBehind = old.behindFrom > 0
     if (isOther) delivery.declare(old)
     const results = { added: add, removed, absent, instruments: members }
     subscriber.sendControl(updateAck(id, was, stream, results))
     old.symbols = symbols
     const subscription = isOther ? this.#move(old, stream) : old
     if (from === 'snapshot') delivery.image(subscription, slots)
+    else if (isOther && isBehind) delivery.joined(subscription)
   }
 
   #move(old: Subscription, stream: Stream): Subscription {
