@@ -219,7 +219,7 @@ t.test('a daemon that demands a key, likewise', async (t) => {
 t.test('a daemon that keeps little, likewise', async (t) => {
   const symbols = Array.from({ length: 500 }, (_, i) => `S${i}-USD`)
   const { daemon, target } = await start(t, {
-    source: { rate: 60_000, symbols },
+    source: { rate: 40_000, symbols },
     config: {
       journal: { segment_bytes: 64 * KIB, retain_ms: 0 },
       serve: { listen: { port: 0 }, subscriber_buffer_bytes: 64 * KIB },

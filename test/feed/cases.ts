@@ -10,6 +10,7 @@ import { BOOKS } from './books.ts'
 import { GOING_BACK } from './going-back.ts'
 import { LIMITS } from './limits.ts'
 import { REFUSALS } from './refusals.ts'
+import { SLOW } from './slow.ts'
 import { closeOf, control, type FeedCase, firstFrames, upgradeStatus } from './target.ts'
 import { UPDATING } from './updating.ts'
 
@@ -233,12 +234,12 @@ export const CASES: readonly FeedCase[] = [
   ...BOOKS,
   ...REFUSALS,
   ...LIMITS,
+  ...SLOW,
 ]
 
 /** Sections that cannot be shown from outside of a daemon at will; where they are tested. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
-  gap: 'test/integration/feed-slow.test.ts',
-  'Reading too slowly': 'test/integration/feed-slow.test.ts',
+  gap: 'test/integration/feed-slow.test.ts, feed-back.test.ts, feed-upstream.test.ts',
   'What the server tells': 'its parts have cases',
   HTTP: 'test/integration/http.test.ts',
 }

@@ -1,12 +1,7 @@
 // The closed list of errors: each that a client can provoke from outside, provoked.
 
 import { equal, ok } from 'node:assert/strict'
-import { setTimeout as delay } from 'node:timers/promises'
-import { closeOf, control, type FeedCase, Skip } from './target.ts'
-
-/** How long a reader does not read: doubled until it is called slow. */
-const PAUSE_MS = 500
-const PAUSE_MS_MAX = 8000
+import { closeOf, control, type FeedCase } from './target.ts'
 
 /** Message -> number of its refusal. */
 const REFUSED: readonly (readonly [string, number])[] = [
@@ -83,32 +78,6 @@ export const REFUSALS: readonly FeedCase[] = [
       await client.op('welcome')
       for (let i = 0; i < 100; i++) client.send('{')
       equal((await closeOf(client)).code, 4000)
-    },
-  },
-  {
-    section: 'Close codes',
-    name: 'a subscription that closes who reads too slowly says the last sequence sent',
-    closes: [4008],
-    needs: 'reader',
-    run: async (target) => {
-      const client = await target.open('tickd.v1.json')
-      const ack = await client.ask({ op: 'subscribe', channel: 'trades', slow: 'close' })
-      for (let ms = PAUSE_MS; client.closed === undefined; ms *= 2) {
-        if (ms > PAUSE_MS_MAX) throw new Skip('too little comes for a reader to fall behind')
-        client.pause()
-        await delay(ms)
-        client.resume()
-        const isAnswered = ({ op, id }: { op: string; id?: unknown }) => op === 'pong' && id === ms
-        client.send({ op: 'ping', id: ms })
-        const outcome = () => client.closed !== undefined || client.controls.some(isAnswered)
-        await client.until(outcome, 'a pong, or the close')
-      }
-      const { code, reason } = await closeOf(client)
-      equal(code, 4008)
-      const { stream, last_seq: lastSeq } = JSON.parse(reason)
-      equal(stream, ack.stream)
-      const last = client.frames.at(-1)
-      ok(last !== undefined && last.firstSeq + last.count - 1 === lastSeq, 'it had them all')
     },
   },
   {
