@@ -12,6 +12,7 @@
 // A connection a reader, outside of transactions between pages; a page is MiBs at most, and the
 // server is given a time for it. What reads never waits here: `read` returns 0 until a page is in.
 
+import type { Socket } from 'node:net'
 import type { Submittable, Connection as WireConnection } from 'pg'
 import { errorText } from '../../errors.ts'
 import {
@@ -48,7 +49,7 @@ export interface StoredRecordsOptions {
 
 const MARGINS_MS = [2000, 60_000, 3_600_000, 86_400_000, Number.POSITIVE_INFINITY]
 /** A page that took so long was looked for too widely. */
-const SLOW_MS = 1000
+const SLOW_MS = 200
 /** A connection that is cut is opened anew so often, for one page. */
 const ATTEMPTS = 2
 const QUERY_CANCELED = '57014'
@@ -235,12 +236,17 @@ export class StoredRecordsReader {
 /** The breaker is open. */
 class NotAsked extends Error {}
 
-/** A COPY … TO STDOUT: each piece is given on as it comes. */
+/**
+ * A COPY … TO STDOUT: each piece is given on as it comes. The thread has others to serve: the
+ * socket is read once a turn of the event loop, not for as long as it has something.
+ */
 class CopyOut implements Submittable {
   readonly done: Promise<void>
   readonly #sql: string
   readonly #onPiece: (piece: Buffer) => void
   readonly #outcome = Promise.withResolvers<void>()
+  #stream: Socket | undefined
+  #isPaused = false
 
   constructor(sql: string, onPiece: (piece: Buffer) => void) {
     this.#sql = sql
@@ -249,11 +255,19 @@ class CopyOut implements Submittable {
   }
 
   submit(connection: WireConnection): void {
+    this.#stream = connection.stream as Socket
     connection.query(this.#sql)
   }
 
   handleCopyData({ chunk }: { chunk: Buffer }): void {
     this.#onPiece(chunk)
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#stream?.pause()
+    setImmediate(() => {
+      this.#isPaused = false
+      this.#stream?.resume()
+    })
   }
 
   handleCommandComplete(): void {}
