@@ -347,6 +347,37 @@ t.test('who reads too slowly and conflates has images of the books that changed'
   t.equal(venue.rig.counters.get('subscriptions_unbalanced'), 0)
 })
 
+t.test('best levels that nobody reads are not made again and again', async (t) => {
+  const venue = new Venue(t, { settings: { subscriber_buffer_bytes: 2 * 1024 * 1024 } })
+  const symbols = Array.from({ length: 40 }, (_, i) => `S${i + 10}USDT`)
+  const side = (base: number): Levels => Array.from({ length: 50 }, (_, n) => [`${base + n}`, '1'])
+  let id = 10
+  for (const symbol of symbols) venue.send(snapshot(symbol, id, side(100), side(200)))
+  const slow = await Reader.open(t, venue, 'book.50')
+  const fast = await Reader.open(t, venue, 'book.1')
+  const change = async () => {
+    id++
+    for (const symbol of symbols) venue.send(update(symbol, id, id, [['149', `${id}`]]))
+    await fast.until(`149x${id} | 200x1`, 'binance:S49-USDT')
+  }
+  await slow.client.until(() => slow.text('binance:S49-USDT') !== '', 'the books')
+  slow.client.pause()
+  const { counters } = venue.rig
+  while (counters.get('records_skipped') === 0) await change()
+  const count = () => fast.client.frames.reduce((sum, frame) => sum + frame.count, 0)
+  const before = { published: counters.get('records_published'), fast: count() }
+  for (let i = 0; i < 3; i++) await change()
+  const isAll = () => counters.get('records_published') - before.published === count() - before.fast
+  await fast.client.until(isAll, 'what was made to be what the other one had')
+  slow.client.resume()
+  for (const symbol of ['S10-USDT', 'S49-USDT']) {
+    const name = `binance:${symbol}`
+    await slow.client.until(() => slow.text(name).startsWith(`149x${id} 148x1`), symbol)
+  }
+  t.equal(counters.get('subscriptions_unbalanced'), 0)
+  t.match(await slow.client.op('gap'), { cause: 'conflated' })
+})
+
 t.test('who missed records is told which books are not whole behind the gap', async (t) => {
   const venue = new Venue(t, { settings: { subscriber_buffer_bytes: 64 * 1024 } })
   venue.send(snapshot(BTC, 10, BIDS, ASKS))

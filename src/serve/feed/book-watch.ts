@@ -15,6 +15,7 @@ import { BOOK_CAUSE, type Books } from '../book/books.ts'
 import type { OrderBook } from '../book/order-book.ts'
 import type { BookNoticeName } from './errors.ts'
 import { booksBroken } from './messages.ts'
+import { slotOf } from './newest.ts'
 import type { Router } from './router.ts'
 import type { Stream } from './stream.ts'
 import type { Subscription } from './subscriber.ts'
@@ -51,7 +52,7 @@ export class BookWatch {
       if (!book.isReady) continue
       for (const stream of values.streamsOf(book.instrument, KIND.book) ?? []) {
         const { depth = 0 } = stream.channel
-        if (book.changedRank >= depth) continue
+        if (book.changedRank >= depth || isOwed(stream, book)) continue
         book.write(depth, this.#scratch, (words, at) => values.append(stream, words, at))
       }
     }
@@ -104,6 +105,18 @@ export class BookWatch {
   #named(ids: readonly number[]): Instrument[] {
     return ids.map((id) => this.#options.instruments.get(id) as Instrument)
   }
+}
+
+/**
+ * Nobody reads the stream fast enough, and each will be sent an image anyway: then the book is a
+ * part of it, and nothing is made that would only be skipped.
+ */
+function isOwed({ subscriptions }: Stream, { instrument }: OrderBook): boolean {
+  if (subscriptions.some(({ behindFrom, owed }) => behindFrom === 0 || owed === undefined)) {
+    return false
+  }
+  for (const { owed } of subscriptions) owed?.add(slotOf(instrument))
+  return true
 }
 
 /** Whether the id is among these, which ascend. */
