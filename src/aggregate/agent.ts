@@ -62,7 +62,9 @@ export class AggregateAgent implements Agent {
   }
 
   onStart(): void {
-    for (const { tail } of this.#options.rings) if (tail !== undefined) this.#recover(tail())
+    const { rings, latest } = this.#options
+    const isFresh = latest.isEmpty()
+    for (const { tail } of rings) if (tail !== undefined) this.#recover(tail(), isFresh)
     // Also after a crash, which may have come between a change and the word of it.
     this.#options.onChange?.()
   }
@@ -86,8 +88,11 @@ export class AggregateAgent implements Agent {
     return this.#lanes.every(({ consumer }) => consumer.available() === 0)
   }
 
-  /** A restarted agent finds the table filled: only what is newer than the table is taken. */
-  #recover(tail: JournalTail): void {
+  /**
+   * A restarted agent finds the table filled: only what is newer than the table is taken. Of a fresh
+   * table nothing is asked: that takes as long as all else.
+   */
+  #recover(tail: JournalTail, isFresh: boolean): void {
     const { latest } = this.#options
     const batch = new TickBatch(RUN_TICKS_MAX)
     const known = new TickBatch(1)
@@ -95,7 +100,7 @@ export class AggregateAgent implements Agent {
       while (tail.read(batch) > 0) {
         const firstSeq = tail.seq - batch.count
         let kept = 0
-        for (let i = 0; i < batch.count; i++) {
+        for (let i = 0; !isFresh && i < batch.count; i++) {
           const seq = latest.read(batch.instrument(i), batch.kind(i), known, 0)
           if (seq >= firstSeq + i) {
             this.#writer.apply(batch, kept, i - kept, firstSeq + kept)

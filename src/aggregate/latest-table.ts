@@ -40,6 +40,15 @@ export class LatestTable {
     return new SharedArrayBuffer(latestTableBytes(capacity))
   }
 
+  /** No slot was ever written. For starts: it looks at all of them. */
+  isEmpty(): boolean {
+    for (let slot = 0; slot < this.#words.length; slot += SLOT_WORDS) {
+      // Pairs with the stores in write(). Whoever asks is the writer, or comes before it.
+      if (Atomics.load(this.#words, slot + SLOT_WORD.version) !== 0) return false
+    }
+    return true
+  }
+
   /** A number that changes with each write of the slot; 0 = never written. */
   version(instrument: number, kind: number): number {
     const slot = this.#slot(instrument, kind)

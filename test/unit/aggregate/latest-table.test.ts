@@ -21,6 +21,19 @@ t.test('a slot that was never written has version 0 and reads as -1', (t) => {
   t.end()
 })
 
+t.test('a table is empty until the first record, in whichever slot it is', (t) => {
+  for (const [instrument, kind] of [
+    [1, KIND.trade],
+    [8, KIND.status],
+  ] as const) {
+    const table = new LatestTable(LatestTable.create(8), 8)
+    t.equal(table.isEmpty(), true)
+    table.write(tick(kind, instrument, 5).words, 0, 1)
+    t.equal(table.isEmpty(), false)
+  }
+  t.end()
+})
+
 t.test('a record comes back whole, with its sequence, and changes the version', (t) => {
   const table = new LatestTable(LatestTable.create(8), 8)
   const seq = 2 ** 47 + 3
