@@ -1,6 +1,8 @@
 // A daemon with a venue: books that break are resynchronised, one by one, by asking the venue.
 
+import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { connect, followBooks } from '../../client/index.ts'
@@ -11,8 +13,11 @@ const WAIT_MS = 12_000
 const BTC = 'binance-us:BTC-USDT'
 const ETH = 'binance-us:ETH-USDT'
 
+const EXAMPLE = fileURLToPath(new URL('../../examples/book.ts', import.meta.url))
+
 interface Rig {
   readonly venue: VenueServer
+  readonly url: string
   /** What was told of a book, in order: its best levels, or broken. */
   readonly seen: (name: string) => string[]
   readonly until: (test: () => boolean, what: string) => Promise<void>
@@ -55,14 +60,34 @@ async function start(t: Test, faults?: string): Promise<Rig> {
   }
   const isLive = () => venue.connections.some(({ streams }) => streams.has('ethusdt@depth'))
   await until(isLive, 'the subscription at the venue')
-  return { venue, until, seen: (name) => told.filter(([n]) => n === name).map(([, best]) => best) }
+  const url = daemon.address('feed')
+  return {
+    venue,
+    url,
+    until,
+    seen: (name) => told.filter(([n]) => n === name).map(([, best]) => best),
+  }
+}
+
+/** What examples/book.ts has printed. */
+function printed(t: Test, url: string): () => string {
+  const args = ['--disable-warning=ExperimentalWarning', EXAMPLE, url, 'BTC-USDT', '1']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  t.teardown(() => child.kill())
+  let text = ''
+  child.stdout.on('data', (data) => {
+    text += data
+  })
+  return () => text
 }
 
 t.test('a gap and a crossed book bring a fresh image of that book alone', async (t) => {
-  const { venue, seen, until } = await start(t)
+  const { venue, url, seen, until } = await start(t)
   for (const symbol of ['BTCUSDT', 'ETHUSDT']) venue.levels(symbol, [['99.50', '1']], [])
   for (const name of [BTC, ETH]) await until(() => seen(name).includes('100 100.2'), 'a book')
   t.same(venue.snapshotRequests.toSorted(), ['BTCUSDT 1000', 'ETHUSDT 1000'])
+  const example = printed(t, url)
+  await until(() => example().includes(`${BTC}: 1.5 @ 100  |  2`), 'the example')
   const broken = () => seen(BTC).filter((best) => best === 'broken').length
   venue.depth('BTCUSDT', 3, true)
   venue.levels('BTCUSDT', [['100.05', '1']], [])
@@ -72,6 +97,7 @@ t.test('a gap and a crossed book bring a fresh image of that book alone', async 
   await until(() => seen(BTC).at(-1) !== 'broken', 'the book again')
   t.equal(venue.snapshotRequests.filter((request) => request === 'BTCUSDT 1000').length, 3)
   t.equal(venue.snapshotRequests.length, 4, 'nothing was asked for the other one')
+  await until(() => example().includes(`${BTC}: not whole`), 'the example to say so')
   t.notOk(seen(ETH).includes('broken'))
   t.notOk(seen(BTC).some((best) => best === '100.3 100.2'))
 })
