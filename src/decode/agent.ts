@@ -57,6 +57,8 @@ export interface DecodeAgentOptions {
   readonly onPoison?: ((source: number, frameBytes: number) => void) | undefined
   /** Makes the decoder of a source's frames of a FRAME_FORMAT; undefined when there is none. */
   readonly decoders: (source: number, format: number) => Decoder | undefined
+  /** Another one was before it in this epoch. */
+  readonly isSuccessor?: boolean
   /** Books that serve wants resynchronised. */
   readonly bookRequests?: BookRequests
   readonly validator: TickValidator
@@ -135,6 +137,7 @@ export class DecodeAgent implements Agent {
     this.#input = input
     this.#after = options.commit?.after ?? new Float64Array(COUNTER_COUNT)
     this.#lettersFlushedMs = options.clock.monoMs()
+    this.#tally.isResumed = options.isSuccessor === true
     this.#tally.onReject = (reason, bytes, start, end) => {
       // What a repeated batch has of bad messages was kept the first time.
       if (this.#pushed === BATCH.repeat) return

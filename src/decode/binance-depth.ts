@@ -13,7 +13,9 @@
 //
 // A gap is counted, told (tally.onGap), and recorded: a status record, status `gap`, code `book`,
 // p1 … p2 = the ids that never came, before the levels of the update that revealed it. The book
-// counts as unsynced until the next snapshot.
+// counts as unsynced until the next snapshot. So does one that is begun by a decoder made anew
+// (tally.isResumed): whether an update was missed between the two is not known, and a snapshot is
+// asked for.
 
 import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
@@ -140,6 +142,7 @@ export class BinanceDepth {
     }
     const from = out.count
     if (verdict !== VERDICT.apply) tellGap(tally, book, verdict, previous)
+    else if (book.last < 0 && tally.isResumed) tally.onGap?.(book.instrument, last + 1, last)
     this.#sync.applied(book, verdict, previous, last, out, from + levels, this.#count - levels)
     if (this.#count === levels) {
       // No levels; a gap record alone is a status event's.

@@ -50,6 +50,8 @@ export class DecodeTally {
   /** Gaps in the venue's ids, and how many ids are missing in them. */
   gaps = 0
   idsMissing = 0
+  /** Others decoded before: books begin in the middle, and want an image to be sure. */
+  isResumed = false
   /** By EVENT. */
   readonly events = new Float64Array(EVENT_NAMES.length)
   /** By index in IGNORE_REASONS. */

@@ -41,20 +41,22 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     }
   })
   const source = inputs[FRAME_PRODUCERS.indexOf('source')]?.feedback as FeedbackSender
+  const ticks = new TickRingProducer(
+    memory.ticks,
+    shared.nearSeq(shard),
+    Object.values(GATING_SLOT),
+    factory.bells([
+      ['journal', shard],
+      ['aggregate', 0],
+      ['serve', 0],
+    ]),
+  )
   return new DecodeAgent({
     shard,
     inputs,
+    isSuccessor: ticks.seq > memory.firstSeq,
     bookRequests: new BookRequests({ wanted: new FeedbackReceiver(memory.wantedBooks), source }),
-    ticks: new TickRingProducer(
-      memory.ticks,
-      shared.nearSeq(shard),
-      Object.values(GATING_SLOT),
-      factory.bells([
-        ['journal', shard],
-        ['aggregate', 0],
-        ['serve', 0],
-      ]),
-    ),
+    ticks,
     poison: new PoisonList(memory.poison),
     onPoison: (source, frameBytes) => {
       const name = config.sources[source]?.name

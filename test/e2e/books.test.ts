@@ -102,8 +102,24 @@ t.test('a gap and a crossed book bring a fresh image of that book alone', async 
   t.notOk(seen(BTC).some((best) => best === '100.3 100.2'))
 })
 
+t.test('a decode agent that is made anew has the books checked by fresh images', async (t) => {
+  const { venue, seen, until } = await start(t, 'decode-0:throw@4000')
+  venue.levels('BTCUSDT', [['99.50', '1']], [])
+  await until(() => seen(BTC).includes('100 100.2'), 'a book')
+  t.equal(venue.snapshotRequests.length, 1)
+  // A level that the venue's image does not have: it is gone when the image has come.
+  venue.levels('BTCUSDT', [['100.10', '1']], [])
+  await until(() => seen(BTC).at(-1) === '100.1 100.2', 'the level')
+  await until(() => {
+    venue.levels('BTCUSDT', [['99.60', '1']], [])
+    return seen(BTC).at(-1) === '100 100.2'
+  }, 'the image')
+  t.equal(venue.snapshotRequests.length, 2)
+  t.notOk(seen(BTC).includes('broken'), 'nothing was missed')
+})
+
 t.test('a serve agent that is made anew asks for images of the books it finds', async (t) => {
-  const { venue, seen, until } = await start(t, 'serve:throw@2500')
+  const { venue, seen, until } = await start(t, 'serve:throw@4000')
   venue.levels('BTCUSDT', [['99.50', '1']], [])
   await until(() => seen(BTC).includes('100 100.2'), 'a book')
   await until(() => seen(BTC).includes('broken'), 'the end of the agent')

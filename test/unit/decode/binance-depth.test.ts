@@ -68,6 +68,19 @@ t.test('updates are recorded without a snapshot, and their order is watched', as
   t.equal(rig.tally.records, 2)
 })
 
+t.test('a decoder made anew asks for a snapshot of each book that it begins', async (t) => {
+  const rig = new DecodeRig('binance')
+  rig.send(update(5, 7))
+  t.same(rig.gaps, [], 'not the first one: the source asks by itself')
+  const successor = new DecodeRig('binance')
+  successor.tally.isResumed = true
+  t.same(successor.send(update(9, 9)).length, 1, 'nothing is known to be missing')
+  successor.send(update(10, 10))
+  t.same(successor.gaps, [[1, 10, 9]], 'once, and no id is missing')
+  t.equal(successor.tally.gaps, 0)
+  t.equal(successor.outcome(snapshot(9)), 'decoded')
+})
+
 t.test('a snapshot before the stream is an image; what it includes is stale', async (t) => {
   const rig = new DecodeRig('binance')
   const records = rig.send(snapshot(10, [['1.4', '9']], [['1.6', '1']]))
