@@ -89,8 +89,8 @@ export class AggregateAgent implements Agent {
   }
 
   /**
-   * A restarted agent finds the table filled: only what is newer than the table is taken. Of a fresh
-   * table nothing is asked: that takes as long as all else.
+   * A restarted agent finds the table filled: only what is newer than the table is taken. Of a
+   * fresh table nothing is asked: that takes as long as all else.
    */
   #recover(tail: JournalTail, isFresh: boolean): void {
     const { latest } = this.#options
