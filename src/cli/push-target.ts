@@ -5,12 +5,15 @@
 //   http://host:port    lines in POST bodies; each body is acknowledged once it is durable
 //
 // HTTP sends one body at a time, so that records arrive in order; the next one is made meanwhile.
-// A body of which the daemon took only a part ("busy") is sent on from there: every line is
-// counted in its answer, so nothing is sent twice.
+// Each body has an id (Idempotency-Key). One that a daemon did not take wholly, did not confirm, or
+// whose answer was lost, a restart of the daemon included, is sent again as it was: what was stored
+// is not stored again.
 
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import { errorText, TickdError } from '../errors.ts'
 import { tokenHeaders } from './token.ts'
@@ -36,8 +39,11 @@ const TARGET_FORMS = 'http://host:port, tcp://host:port, or - for standard outpu
 const DEFAULT_TCP_PORT = '8101'
 /** Longer than the daemon waits for its journal before it answers. */
 const ANSWER_TIMEOUT_MS = 60_000
-const BUSY_WAIT_MS = 1000
-const BUSY_TRIES_MAX = 120
+/** Between two tries of the same body, and for how long in all. */
+const RETRY_WAIT_MS = 1000
+const RETRIES_MAX = 120
+/** Try again: too much is under way; it was not confirmed in time. */
+const PASSING_STATUSES = [503, 504]
 
 export async function openTarget(to: string): Promise<PushTarget> {
   if (to === '-') return new StreamTarget(process.stdout)
@@ -119,6 +125,8 @@ interface Answer {
   accepted?: number
   duplicate?: number
   rejected?: number
+  /** Of the duplicates: what an earlier try of this very body has stored. */
+  repeated?: number
   error?: { code?: string; message?: string }
 }
 
@@ -133,6 +141,11 @@ class HttpTarget implements PushTarget {
     headersTimeout: ANSWER_TIMEOUT_MS,
     bodyTimeout: ANSWER_TIMEOUT_MS,
   })
+  /** Of this run: what tells its bodies from those of any other. */
+  readonly #run = randomUUID()
+  #bodies = 0
+  /** Somebody has answered: when nobody does any more, he may come back. */
+  #hasAnswered = false
   /** The body under way. Its failure is thrown by the next `write` or `end`. */
   #underWay: Promise<TickdError | undefined> = Promise.resolve(undefined)
 
@@ -144,7 +157,7 @@ class HttpTarget implements PushTarget {
     await this.#settled()
     this.totals.lines += lineCount
     this.totals.bytes += bytes.length
-    this.#underWay = this.#post(bytes, lineCount).then(
+    this.#underWay = this.#post(bytes, `${this.#run}-${this.#bodies++}`).then(
       () => undefined,
       (error) => (error instanceof TickdError ? error : unreachable(this.#url, error)),
     )
@@ -163,43 +176,54 @@ class HttpTarget implements PushTarget {
     if (failure !== undefined) throw failure
   }
 
-  async #post(bytes: Buffer, lineCount: number): Promise<void> {
-    let rest = bytes
-    let left = lineCount
-    for (let attempt = 0; attempt < BUSY_TRIES_MAX; attempt++) {
-      const { statusCode, body } = await request(this.#url, {
-        dispatcher: this.#agent,
-        method: 'POST',
-        headers: { ...tokenHeaders(), 'content-type': 'application/x-ndjson' },
-        body: rest,
-      })
-      const text = await body.text()
-      const answer = parseAnswer(text)
-      const taken = this.#add(answer)
-      if (statusCode === 200) return
-      if (statusCode !== 503) {
-        const reason = answer.error?.message ?? text.slice(0, 200)
-        throw new TickdError('IO', `${this.#url} answered ${statusCode}: ${reason}`)
+  async #post(bytes: Buffer, id: string): Promise<void> {
+    let trouble = ''
+    for (let attempt = 0; attempt < RETRIES_MAX; attempt++) {
+      if (attempt > 0) await delay(RETRY_WAIT_MS)
+      try {
+        trouble = await this.#try(bytes, id)
+      } catch (error) {
+        if (error instanceof TickdError || !this.#hasAnswered) throw error
+        trouble = errorText(error)
       }
-      rest = skipLines(rest, taken)
-      left -= taken
-      if (left <= 0) return
-      await new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS))
+      if (trouble === '') return
     }
-    const waitedSec = (BUSY_TRIES_MAX * BUSY_WAIT_MS) / 1000
+    const waitedSec = (RETRIES_MAX * RETRY_WAIT_MS) / 1000
     throw new TickdError(
       'IO',
-      `${this.#url} has been too busy for ${waitedSec} s; see its metrics and disk`,
+      `${this.#url} has not taken a body in ${waitedSec} s (${trouble}); see its log and metrics`,
       { canRetry: true },
     )
   }
 
-  /** Adds the counts of an answer; returns how many lines it accounts for. */
-  #add({ accepted = 0, duplicate = 0, rejected = 0 }: Answer): number {
-    this.answers.accepted += accepted
-    this.answers.duplicate += duplicate
+  /** Returns '' when the body is durable, or what stands against it for now. Throws what stays. */
+  async #try(bytes: Buffer, id: string): Promise<string> {
+    const { statusCode, body } = await request(this.#url, {
+      dispatcher: this.#agent,
+      method: 'POST',
+      headers: {
+        ...tokenHeaders(),
+        'content-type': 'application/x-ndjson',
+        'idempotency-key': id,
+      },
+      body: bytes,
+    })
+    const text = await body.text()
+    this.#hasAnswered = true
+    const answer = parseAnswer(text)
+    const reason = answer.error?.message ?? text.slice(0, 200)
+    if (statusCode === 200) {
+      this.#add(answer)
+      return ''
+    }
+    if (PASSING_STATUSES.includes(statusCode)) return `${statusCode} ${reason}`
+    throw new TickdError('IO', `${this.#url} answered ${statusCode}: ${reason}`)
+  }
+
+  #add({ accepted = 0, duplicate = 0, rejected = 0, repeated = 0 }: Answer): void {
+    this.answers.accepted += accepted + repeated
+    this.answers.duplicate += duplicate - repeated
     this.answers.rejected += rejected
-    return accepted + duplicate + rejected
   }
 }
 
@@ -211,12 +235,6 @@ function parseAnswer(text: string): Answer {
     // Not from tickd: the status says enough.
     return {}
   }
-}
-
-function skipLines(bytes: Buffer, count: number): Buffer {
-  let at = 0
-  for (let i = 0; i < count; i++) at = bytes.indexOf(0x0a, at) + 1
-  return bytes.subarray(at)
 }
 
 function unreachable(url: string, error: unknown): TickdError {

@@ -41,7 +41,7 @@ async function tickd(...args: string[]): Promise<Outcome> {
 /** A daemon's POST /v1/ticks, in so far as a sender sees it. */
 async function httpServer(
   t: Test,
-  answer: (lines: string[]) => { status: number; body: object } | undefined,
+  answer: (lines: string[], key: string) => { status: number; body: object } | undefined,
 ): Promise<{ url: string; lines: string[]; requests: () => number }> {
   const lines: string[] = []
   let requests = 0
@@ -54,7 +54,7 @@ async function httpServer(
     else if (request.headers['content-type'] !== 'application/x-ndjson') {
       response.writeHead(415).end()
     } else {
-      const special = answer(got)
+      const special = answer(got, String(request.headers['idempotency-key']))
       const taken = Number((special?.body as { accepted?: number })?.accepted ?? got.length)
       lines.push(...got.slice(0, special === undefined ? got.length : taken))
       const body = special?.body ?? { accepted: got.length, duplicate: 0, rejected: 0 }
@@ -241,27 +241,30 @@ t.test('replay sends what decode prints, marked as replayed, at the recorded pac
   for (const line of server.lines) t.ok(JSON.parse(line).flags.includes('replayed'))
 })
 
-t.test('a busy daemon is asked again with what it did not take: each line once', async (t) => {
-  let call = 0
-  const server = await httpServer(t, (lines) => {
-    call++
-    if (call === 1) {
-      const body = { error: { code: 'busy', message: 'nothing was taken' }, accepted: 0 }
-      return { status: 503, body }
-    }
-    if (call > 2) return undefined
-    return {
-      status: 503,
-      body: { error: { code: 'busy' }, accepted: lines.length - 400, duplicate: 0, rejected: 0 },
-    }
+t.test('what a daemon did not take wholly is sent again, whole and under its id', async (t) => {
+  const tries: { key: string; lines: string[] }[] = []
+  const server = await httpServer(t, (lines, key) => {
+    tries.push({ key, lines })
+    const error = { code: 'busy', message: 'too much is under way' }
+    if (tries.length === 1) return { status: 503, body: { error, accepted: 0 } }
+    const some = { accepted: lines.length - 400, duplicate: 0, rejected: 0 }
+    if (tries.length === 2) return { status: 503, body: { error, ...some } }
+    const repeated = lines.length - 400
+    const all = { accepted: 400, duplicate: repeated, repeated, rejected: 0 }
+    return tries.length === 3 ? { status: 200, body: all } : undefined
   })
   const { code, stdout, stderr } = await tickd(
-    ...['generate', '--mode', 'historical', '--count', '1000', '--to', server.url, '--json'],
+    ...['generate', '--mode', 'historical', '--count', '20000', '--to', server.url, '--json'],
   )
   t.equal(code, 0, stderr)
-  t.match(JSON.parse(stdout), { lines: 1000, accepted: 1000 })
-  t.equal(server.lines.length, 1000)
-  t.equal(new Set(server.lines).size, 1000)
+  t.match(JSON.parse(stdout), { lines: 20_000, accepted: 20_000, duplicate: 0 })
+  const [first, second, third, ...others] = tries
+  t.same(second, first)
+  t.same(third, first)
+  t.match(first?.key, /^\S+-0$/)
+  const keys = new Set(tries.map(({ key }) => key))
+  t.ok(others.length > 0)
+  t.equal(keys.size, 1 + others.length, 'every other body has an id of its own')
 })
 
 t.test('records that the daemon rejects are exit code 1', async (t) => {
