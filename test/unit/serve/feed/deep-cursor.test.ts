@@ -58,6 +58,8 @@ class World {
       seq: fromSeq,
       epoch: 0,
       read(out: TickBatch): number {
+        // It may forget them between two looks.
+        if (world.random(20) === 0) world.oldest = Math.min(world.durable, this.seq + 30)
         if (this.seq < world.oldest) throw new TickdError('JOURNAL_CORRUPT', 'it is gone')
         const next = EPOCHS.find(({ seq }) => seq > this.seq)?.seq ?? world.durable
         const count = Math.min(1 + world.random(40), out.capacity, next - this.seq)
