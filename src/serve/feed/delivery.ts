@@ -53,6 +53,8 @@ export class Delivery {
   readonly #values: Float64Array
   /** With parcels in their outboxes. */
   readonly #waiting: Subscriber[] = []
+  /** Some of what is newest has no sequence in the streams yet: no images meanwhile. */
+  isCatchingUp = false
   #copiedBytes = 0
   /** Full frames of this turn, copied; as many as COPIED_BYTES_MAX allows, and used again. */
   readonly #copies: Frame[] = []
@@ -147,7 +149,10 @@ export class Delivery {
       }
       this.#countSkipped(subscription, count)
       // A gap that is still to be declared takes these in.
-      if (subscription.behindFrom > 0) continue
+      if (subscription.behindFrom > 0) {
+        for (const slot of this.imageSlots(stream)) subscription.owed?.add(slot)
+        continue
+      }
       subscription.subscriber.sendControl(gap(stream.id, from, stream.nextSeq - 1, 'overrun'))
     }
   }
@@ -165,7 +170,13 @@ export class Delivery {
 
   /** Looks whether a subscriber that is behind can go on: its queue has shrunk. */
   resume(subscription: Subscription): void {
-    if (subscription.behindFrom > 0) this.#resume(subscription, subscription.stream.nextSeq - 1)
+    if (subscription.behindFrom === 0) return
+    if (subscription.owed !== undefined) {
+      if (this.isCatchingUp) return
+      // What is newest has been taken, so it must have its sequence too.
+      this.flushNow(subscription.stream)
+    }
+    this.#resume(subscription, subscription.stream.nextSeq - 1)
   }
 
   /** Tells a subscriber that leaves what it missed, however full its queue is. */
@@ -232,7 +243,10 @@ export class Delivery {
       subscription.replay.hold(bytes, parcel.count)
       return
     }
-    if (subscription.behindFrom > 0) this.#resume(subscription, firstSeq - 1)
+    // An image is of all that was taken, and this may be only a part: its time comes (`resume`).
+    if (subscription.behindFrom > 0 && subscription.owed === undefined) {
+      this.#resume(subscription, firstSeq - 1)
+    }
     const queued = subscriber.bufferedBytes()
     const ageMs = subscriber.queue.ageMs(queued, this.#nowMs)
     if (queued > 0) this.#warn(subscriber, queued, ageMs)

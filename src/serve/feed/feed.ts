@@ -70,6 +70,8 @@ export class Feed implements FeedHandler<Subscriber> {
   readonly #testTicks: TestTicks
   readonly #accounts: Accounts
   readonly #subscribing: Subscribing
+  /** Shards whose lost records are being counted. */
+  readonly #behind = new Set<number>()
   #sessionLast = 0
   #flushedAtMs = 0
   #latestAtMs = 0
@@ -214,10 +216,17 @@ export class Feed implements FeedHandler<Subscriber> {
     this.#join()
     const own = this.#shardAt(shard)
     const from = own.tally.seq
-    const result = own.recount(toSeq, (batch) => this.#books.applyAll(batch, shard))
+    const result = own.recount(toSeq, (batch) => {
+      this.#books.applyAll(batch, shard)
+      this.#newest.apply(batch)
+    })
+    this.#behind[result === 'more' ? 'add' : 'delete'](shard)
+    this.#delivery.isCatchingUp = this.#behind.size > 0
     if (result === 'more') return false
-    if (result === 'unknown') this.#books.lose(shard)
-    this.#newest.forget(this.#options.instruments.count)
+    if (result === 'unknown') {
+      this.#books.lose(shard)
+      this.#newest.forget(this.#options.instruments.count)
+    }
     for (const stream of this.#streams) {
       const isOf = stream.shard === undefined || stream.shard === shard
       if (stream.channel.carries === 'own' || !isOf) continue

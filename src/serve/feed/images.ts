@@ -9,7 +9,7 @@ import { TickBatch } from '../../tick/batch.ts'
 import { FLAG, TICK_WORDS } from '../../tick/layout.ts'
 import type { Books } from '../book/books.ts'
 import type { OrderBook, TickSink } from '../book/order-book.ts'
-import { type Newest, slotInstrument, slotOf } from './newest.ts'
+import { type Newest, slotInstrument, slotKind, slotOf } from './newest.ts'
 import type { Stream } from './stream.ts'
 
 export class Images {
@@ -63,6 +63,8 @@ export class Images {
       this.#bookOf(stream, slot)?.write(depth, scratch, sink)
       return
     }
+    // One that was forgotten since it was promised is found again.
+    this.#newest.find(slotInstrument(slot), slotKind(slot))
     const from = slot * TICK_WORDS
     scratch.words.set(this.#newest.words.subarray(from, from + TICK_WORDS))
     scratch.addFlags(0, FLAG.SNAPSHOT)
