@@ -11,6 +11,7 @@ import { postgresCopyBench } from './postgres-copy.ts'
 import { redisBench } from './redis.ts'
 import { ringBench } from './ring.ts'
 import { soakBench } from './soak.ts'
+import { subscribersBench } from './subscribers.ts'
 
 /** `never`: each names its own sizes. */
 export const BENCHES: readonly Bench<never>[] = [
@@ -23,5 +24,6 @@ export const BENCHES: readonly Bench<never>[] = [
   redisBench,
   fanoutBench,
   latencyBench,
+  subscribersBench,
   soakBench,
 ]

@@ -12,7 +12,7 @@ const FIELD = Object.freeze({ firstSeq: 2, ticks: 3 })
 /** Enough of a frame to know its sequence and count. */
 const HEAD_BYTES = 64
 
-const SUBSCRIBE = { op: 'subscribe', id: 1, channel: 'trades', symbols: ['*'], slow: 'gap' }
+const SUBSCRIBE = { op: 'subscribe', id: 1, channel: 'trades', slow: 'gap' }
 
 export interface FeedTally {
   records: number
@@ -26,6 +26,8 @@ export interface FeedTally {
 
 export interface FeedReaderOptions {
   readonly url: string
+  /** Absent = all. */
+  readonly symbols?: readonly string[]
   /** Called for each data frame: `count` ticks from data[start]. Absent = ticks are passed over. */
   readonly onTicks?: (data: Buffer, start: number, count: number) => void
   /** Called once the subscription stands. */
@@ -68,14 +70,15 @@ export class FeedReader {
     switch (message.op) {
       case 'welcome':
         if (this.#options.isBare) this.#options.onReady()
-        else this.#socket.sendText(JSON.stringify(SUBSCRIBE))
+        else this.#subscribe()
         break
       case 'ack':
         this.#next = Number(message.next_seq)
         this.#options.onReady()
         break
       case 'gap':
-        if (message.cause === 'overrun') {
+        if (message.from === undefined) {
+          if (this.#options.symbols !== undefined) throw new Error('a loss that cannot be counted')
           // In journal sequences: the stream has all of them, as only trades are sent.
           tally.declared += Number(message.to_seq) - Number(message.from_seq) + 1
         } else {
@@ -87,6 +90,11 @@ export class FeedReader {
       case 'error':
         throw new Error(JSON.stringify(message))
     }
+  }
+
+  #subscribe(): void {
+    const { symbols = ['*'] } = this.#options
+    this.#socket.sendText(JSON.stringify({ ...SUBSCRIBE, symbols }))
   }
 
   #onBatch(data: Buffer, start: number, length: number): void {

@@ -8,11 +8,14 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Histogram } from './histogram.ts'
-import { FIRST_ID, LINE_BYTES, patchLines, renderLines, timeText } from './trade-lines.ts'
+import { LINE_BYTES, patchLines, renderLines, timeText } from './trade-lines.ts'
 
 export interface GeneratorTask {
   readonly host: string
   readonly port: number
+  /** The ticks are of so many symbols, one after the other. */
+  readonly symbols: number
+  readonly firstId: number
 }
 
 export interface Schedule {
@@ -38,7 +41,7 @@ const SPIN_US = 70
 const START_NS = 50e6
 const TIME_EVERY_NS = 1e6
 
-const { host, port } = workerData as GeneratorTask
+const { host, port, symbols, firstId } = workerData as GeneratorTask
 const socket = connect(port, host)
 await once(socket, 'connect')
 socket.setNoDelay(true)
@@ -46,7 +49,7 @@ const pause = new Int32Array(new SharedArrayBuffer(4))
 /** Rendered buffers that are not being written now. */
 const free: Buffer[] = []
 const lateness = new Histogram()
-let nextId = FIRST_ID
+let nextId = firstId
 let time = timeText()
 let timeDueNs = 0
 
@@ -54,14 +57,14 @@ parentPort?.on('message', (schedule: Schedule) => void run(schedule))
 parentPort?.postMessage('ready')
 
 async function run({ rate, ticks, groupUs }: Schedule): Promise<void> {
-  const firstId = nextId
+  const runFirstId = nextId
   const startNs = nowNs() + START_NS
   const ticksPerGroup = rate === 0 ? LINES_MAX : Math.max(1, Math.round((rate * groupUs) / 1e6))
   const groupNs = rate === 0 ? 0 : (ticksPerGroup / rate) * 1e9
   lateness.reset()
   const answer = (op: GeneratorAnswer['op']) => {
     const summary = lateness.summary()
-    parentPort?.postMessage({ op, startNs, firstId, ticksPerGroup, lateness: summary })
+    parentPort?.postMessage({ op, startNs, firstId: runFirstId, ticksPerGroup, lateness: summary })
   }
   answer('started')
   for (let sent = 0; sent < ticks; ) {
@@ -95,10 +98,12 @@ function write(count: number, atNs: number): void {
     time = timeText()
     timeDueNs = atNs + TIME_EVERY_NS
   }
-  const lines = free.pop() ?? renderLines(LINES_MAX)
+  const rendered = free.pop() ?? renderLines(LINES_MAX + symbols, symbols)
+  const start = ((nextId - firstId) % symbols) * LINE_BYTES
+  const lines = rendered.subarray(start, start + count * LINE_BYTES)
   patchLines(lines, count, nextId, time)
   nextId += count
-  socket.write(lines.subarray(0, count * LINE_BYTES), () => free.push(lines))
+  socket.write(lines, () => free.push(rendered))
 }
 
 function nowNs(): number {

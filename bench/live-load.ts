@@ -10,8 +10,9 @@ import { Worker } from 'node:worker_threads'
 import { OFFSET, TICK_BYTES } from '../src/tick/layout.ts'
 import { FeedReader, type FeedTally } from './feed-reader.ts'
 import { Histogram, type LatencySummary } from './histogram.ts'
-import type { GeneratorAnswer, Schedule } from './live-generator.ts'
-import { FIRST_ID, idOfLine, LINE_BYTES } from './trade-lines.ts'
+import type { GeneratorAnswer, GeneratorTask, Schedule } from './live-generator.ts'
+import { type SymbolSets, setOf, symbolsOf } from './symbol-sets.ts'
+import { FIRST_ID, idOfLine, LINE_BYTES, SYMBOLS } from './trade-lines.ts'
 import { WsReader } from './ws-reader.ts'
 
 export interface LoadTask {
@@ -21,6 +22,10 @@ export interface LoadTask {
   readonly port: number
   readonly url: string
   readonly subscribers: number
+  /** tickd: each subscriber has symbols of its own. Absent = each has all. */
+  readonly sets?: SymbolSets
+  /** Id of the first tick: FIRST_ID, unless another load was there before. */
+  readonly firstId?: number
 }
 
 export interface RunOrder extends Schedule {
@@ -45,20 +50,30 @@ export interface Sample {
 
 interface Subscriber {
   readonly tally: FeedTally
-  readonly settled: number
+  /** Records that it has, or was told that it will not have. */
+  settled(): number
+  /** Of all ticks, those that it is to get. */
+  readonly share: number
 }
 
 const NS_PER_S = 1e9
+/** Connections that are made at once. */
+const CONNECTING_MAX = 100
 const task = JSON.parse(process.argv[2] as string) as LoadTask
+const { firstId = FIRST_ID, sets } = task
 const latency = new Histogram()
 /** The present run. */
 let run = { startNs: 0, firstIndex: 0, ticksPerGroup: 1, groupNs: 0, warmupTicks: 0, isSent: true }
 let lateness: LatencySummary | undefined
 let ticks = 0
 
-const subscribers = await Promise.all(
-  Array.from({ length: task.subscribers }, task.target === 'tickd' ? openFeed : openRelay),
-)
+const subscribers: Subscriber[] = []
+while (subscribers.length < task.subscribers) {
+  const count = Math.min(CONNECTING_MAX, task.subscribers - subscribers.length)
+  const nths = Array.from({ length: count }, (_, i) => subscribers.length + i)
+  const open = task.target === 'tickd' ? (sets === undefined ? openFeed : openSet) : openRelay
+  subscribers.push(...(await Promise.all(nths.map(open))))
+}
 const generator = await startGenerator()
 process.on('message', (order: RunOrder | { op: 'sample' | 'done' }) => {
   if (order.op === 'run') begin(order)
@@ -73,22 +88,42 @@ function openFeed(): Promise<Subscriber> {
       const nowNs = Number(process.hrtime.bigint())
       // Ids wrap at 2^32 here; so does the difference.
       for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
-        note((data.readInt32LE(at) - FIRST_ID) >>> 0, 1, nowNs)
+        note((data.readInt32LE(at) - firstId) >>> 0, 1, nowNs)
       }
     }
-    const reader = new FeedReader({ url: task.url, onTicks, onReady: () => resolve(reader) })
+    const onReady = () => resolve({ tally, settled: () => reader.settled, share: 1 })
+    const reader = new FeedReader({ url: task.url, onTicks, onReady })
+    const { tally } = reader
+  })
+}
+
+/** A subscriber with symbols of its own: other ticks, and those out of order, count as holes. */
+function openSet(nth: number): Promise<Subscriber> {
+  const { symbols } = sets as SymbolSets
+  const set = setOf(sets as SymbolSets, nth)
+  const isMember = Uint8Array.from({ length: symbols }, (_, i) => (set.has(i) ? 1 : 0))
+  return new Promise((resolve) => {
+    let last = -1
+    const onTicks = (data: Buffer, start: number, count: number) => {
+      const nowNs = Number(process.hrtime.bigint())
+      for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
+        const index = (data.readInt32LE(at) - firstId) >>> 0
+        if (index <= last || isMember[index % symbols] !== 1) tally.holes++
+        last = index
+        note(index, 1, nowNs)
+      }
+    }
+    const share = set.size / symbols
+    const onReady = () => resolve({ tally, settled: () => reader.settled, share })
+    const reader = new FeedReader({ url: task.url, symbols: symbolsOf(set), onTicks, onReady })
+    const { tally } = reader
   })
 }
 
 function openRelay(): Promise<Subscriber> {
   return new Promise((resolve) => {
     const tally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
-    const subscriber = {
-      tally,
-      get settled() {
-        return tally.records
-      },
-    }
+    const subscriber = { tally, settled: () => tally.records, share: 1 }
     new WsReader({
       url: task.url,
       headBytes: Number.POSITIVE_INFINITY,
@@ -119,8 +154,9 @@ function note(index: number, times: number, nowNs: number): void {
 function startGenerator(): Promise<Worker> {
   return new Promise((resolve, reject) => {
     const { host, port } = task
+    const { symbols = SYMBOLS } = sets ?? {}
     const worker = new Worker(new URL('./live-generator.ts', import.meta.url), {
-      workerData: { host, port },
+      workerData: { host, port, symbols, firstId } satisfies GeneratorTask,
     })
     worker.on('error', reject)
     worker.on('message', (message: 'ready' | GeneratorAnswer) => {
@@ -129,7 +165,7 @@ function startGenerator(): Promise<Worker> {
       if (message.op === 'sent') run.isSent = true
       else {
         const { startNs, ticksPerGroup } = message
-        run = { ...run, startNs, ticksPerGroup, firstIndex: message.firstId - FIRST_ID }
+        run = { ...run, startNs, ticksPerGroup, firstIndex: message.firstId - firstId }
         process.send?.({ startNs })
       }
     })
@@ -146,7 +182,9 @@ function begin({ rate, ticks: count, groupUs, warmupTicks }: RunOrder): void {
 }
 
 function isDone(): boolean {
-  return run.isSent && subscribers.every(({ settled }) => settled === ticks)
+  return (
+    run.isSent && subscribers.every(({ settled, share }) => settled() === Math.round(ticks * share))
+  )
 }
 
 function sample(): Sample {

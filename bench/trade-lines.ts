@@ -7,16 +7,20 @@
 /** Ids have ten digits up to ten times this. */
 export const FIRST_ID = 1_000_000_000
 const ID_DIGITS = 10
-const SYMBOLS = 20
+/** Symbols of a load, where it names no number of them; and at most. */
+export const SYMBOLS = 20
+export const SYMBOLS_MAX = 1000
+/** Sizes have two digits that tell symbols apart. */
+const SIZE_COUNT = 90
 const ZERO = 0x30
 const TIME_TEXT = '2024-01-01T00:00:00.000'
 
-const TEXTS = Array.from({ length: SYMBOLS }, (_, i) => {
-  const symbol = `S${String(i).padStart(2, '0')}-USD`
+const TEXTS = Array.from({ length: SYMBOLS_MAX }, (_, i) => {
+  const symbol = symbolAt(i)
   const side = i % 2 === 0 ? '"buy", ' : '"sell",'
   return (
     `{"type":"trade","venue":"bench","symbol":"${symbol}","ts_event":"${TIME_TEXT}000000Z",` +
-    `"id":"${FIRST_ID}","side":${side}"price":"${20_000 + 37 * i}.25","size":"0.0012${10 + i}"}\n`
+    `"id":"${FIRST_ID}","side":${side}"price":"${20_000 + 37 * i}.25","size":"0.0012${10 + (i % SIZE_COUNT)}"}\n`
   )
 })
 const [FIRST_TEXT = ''] = TEXTS
@@ -25,9 +29,14 @@ export const LINE_BYTES = FIRST_TEXT.length
 const TIME_OFFSET = FIRST_TEXT.indexOf(TIME_TEXT)
 const ID_OFFSET = FIRST_TEXT.indexOf(`"id":"`) + `"id":"`.length
 
-/** `count` lines. */
-export function renderLines(count: number): Buffer {
-  return Buffer.from(Array.from({ length: count }, (_, i) => TEXTS[i % SYMBOLS]).join(''))
+/** Of two characters: S00-USD … S0Z-USD, S10-USD … */
+export function symbolAt(index: number): string {
+  return `S${index.toString(36).toUpperCase().padStart(2, '0')}-USD`
+}
+
+/** `count` lines, of one symbol after the other. */
+export function renderLines(count: number, symbols = SYMBOLS): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, i) => TEXTS[i % symbols]).join(''))
 }
 
 /** Gives the first `count` lines ids from `firstId` on, and `time` (as TIME_TEXT). */

@@ -15,6 +15,8 @@ const LENGTH_16 = 126
 const LENGTH_64 = 127
 const MASK_BYTES = 4
 const READ_BYTES = 512 * 1024
+/** Grows as it must: there may be thousands of connections. */
+const KEPT_BYTES = 1024
 
 /** All sockets read into it: what is read is used before the next read. */
 const readBuffer = Buffer.allocUnsafe(READ_BYTES)
@@ -38,7 +40,7 @@ export class WsParser {
   readonly #headBytes: number
   readonly #onPing: (payload: Buffer) => void
   /** The begin of a frame that a read has cut. */
-  #kept = Buffer.allocUnsafe(READ_BYTES)
+  #kept = Buffer.allocUnsafe(KEPT_BYTES)
   #keptCount = 0
   /** Bytes of the current frame that nobody wants. */
   #passOver = 0

@@ -90,8 +90,21 @@ t.test('soak runs, and the books balance', { timeout: 300_000 }, async (t) => {
   t.equal(samples.length, 3)
 })
 
+t.test('subscribers runs, and each has what it asked for', async (t) => {
+  const { rounds, kibPerSubscriber, idle, ...sizes } = await smoke('subscribers')
+  const { without, with: stalled } = rounds[0]
+  for (const { latency, declared, recordsPerSecond } of [without, stalled]) {
+    t.ok(latency.p50Us > 0 && latency.p50Us <= latency.p99Us)
+    t.ok(recordsPerSecond > 0)
+    t.ok(declared >= 0)
+  }
+  t.match(kibPerSubscriber, { connected: Number, afterLoad: Number })
+  t.equal(idle.connected, sizes.idleSubscribers)
+  t.type(idle.cpuPercent, 'number')
+})
+
 /** Those without a test of their own here. */
-const OWN = ['ring', 'journal', 'e2e', 'redis', 'fanout', 'latency', 'soak']
+const OWN = ['ring', 'journal', 'e2e', 'redis', 'fanout', 'latency', 'subscribers', 'soak']
 for (const { name } of BENCHES.filter((each) => !OWN.includes(each.name))) {
   t.test(`${name} runs and verifies`, async (t) => {
     const { rounds } = await smoke(name)
