@@ -14,7 +14,7 @@ import { type Leg, ProvingClient } from '../support/proving-client.ts'
 import type { TickRow } from '../support/serve-rig.ts'
 
 const seed = Number(process.env.TICKD_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const ACTIONS = 60
+const ACTIONS = 50
 const WAIT_MS = 20_000
 const RING_TICKS = 4096
 const FLOOD_COUNT = 40_000
@@ -121,7 +121,9 @@ class World {
   /** More than the buffers of the kernel and the feed take, for one who does not read. */
   async flood(index: number): Promise<void> {
     const { client, wish } = this.clients[index] as World['clients'][number]
-    if (!client.isConnected) await client.connect(this.rig.feed)
+    // A connection that has had much has large buffers in the kernel.
+    client.cut()
+    await client.connect(this.rig.feed)
     for (const each of this.clients) each.client.resume()
     const isLive = () => {
       client.take()
@@ -138,6 +140,13 @@ class World {
       await new Promise((resolve) => setImmediate(resolve))
       await this.until(() => this.rig.serve.agent.doWork() === 0, 'the feed')
     }
+    if (this.random.below(3) === 0) return
+    client.resume()
+    const isOver = () => {
+      client.take()
+      return !client.isConnected || client.next === this.endOf(client, wish)
+    }
+    await this.until(isOver, `${client.name} to be told`)
   }
 
   /** The feed stands still until the ring has gone round. */
