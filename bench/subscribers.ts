@@ -372,15 +372,20 @@ function text(report: Report): string {
   const { connected, afterLoad } = kibPerSubscriber
   out += figureText('memory a subscriber, connected', [connected], 1, 'KiB')
   out += figureText('memory a subscriber, behind a round', [afterLoad], 1, 'KiB')
-  const isAll = idle.connected === idle.wanted
-  const why = isAll ? '' : ` (${idle.wanted} wanted: \`ulimit -n\` allows ${idle.filesMax} files)`
-  out += `  ${idle.connected} idle subscribers${why}:\n`
-  out += figureText('  memory a subscriber', [idle.kibPerSubscriber], 1, 'KiB')
-  out += figureText('  CPU of the daemon', [idle.cpuPercent], 2, '% of a core')
-  out += figureText('    before they came', [idle.cpuPercentAlone], 2, '% of a core')
+  out += idleText(idle)
   const verified =
     '  verified: every record of its symbols to each that reads, dense, or declared\n'
   return out + verified + goalsText(report)
+}
+
+function idleText(idle: Idle): string {
+  const isAll = idle.connected === idle.wanted
+  const why = isAll ? '' : ` (${idle.wanted} wanted: \`ulimit -n\` allows ${idle.filesMax} files)`
+  let out = `  ${idle.connected} idle subscribers${why}:\n`
+  out += figureText('  memory a subscriber', [idle.kibPerSubscriber], 1, 'KiB')
+  out += figureText('  CPU of the daemon', [idle.cpuPercent], 2, '% of a core')
+  out += figureText('    before they came', [idle.cpuPercentAlone], 2, '% of a core')
+  return out
 }
 
 function recordsPerSecond({ recordsPerSecond: each }: Run): number {

@@ -17,10 +17,12 @@ const TIME_TEXT = '2024-01-01T00:00:00.000'
 
 const TEXTS = Array.from({ length: SYMBOLS_MAX }, (_, i) => {
   const symbol = symbolAt(i)
+  const price = 20_000 + 37 * i
+  const size = 10 + (i % SIZE_COUNT)
   const side = i % 2 === 0 ? '"buy", ' : '"sell",'
   return (
     `{"type":"trade","venue":"bench","symbol":"${symbol}","ts_event":"${TIME_TEXT}000000Z",` +
-    `"id":"${FIRST_ID}","side":${side}"price":"${20_000 + 37 * i}.25","size":"0.0012${10 + (i % SIZE_COUNT)}"}\n`
+    `"id":"${FIRST_ID}","side":${side}"price":"${price}.25","size":"0.0012${size}"}\n`
   )
 })
 const [FIRST_TEXT = ''] = TEXTS

@@ -1,6 +1,7 @@
-// Random subscribers, speeds, policies, cuts, changes of symbols, overruns and crashes over a seeded
-// stream: for each subscriber received and declared is what was published, in order, nothing twice;
-// after `fill`, nothing is missing that became durable. An image is of exactly where it stands.
+// Random subscribers, speeds, policies, cuts, changes of symbols, overruns and crashes over a
+// seeded stream: for each subscriber received and declared is what was published, in order, nothing
+// twice; after `fill`, nothing is missing that became durable. An image is of exactly where it
+// stands.
 
 import { strict as assert } from 'node:assert'
 import { mkdtempSync, rmSync } from 'node:fs'
