@@ -7,6 +7,9 @@
 import { strict as assert } from 'node:assert'
 import { type DataFrame, FeedClient, type Message } from './feed-client.ts'
 
+/** The connection ended without a close frame. */
+const LOST = 1006
+
 interface Range {
   epoch: number
   from: number
@@ -162,6 +165,8 @@ export class ProvingClient {
 
   /** By the server: all before the last sequence that it was sent has come. */
   #closed({ code, reason }: { code: number; reason: string }): void {
+    // Without a word: the server was killed. Whoever did it cuts this end, too.
+    if (code === LOST) return
     this.#equal([code, this.#subscribe.slow].join(), '4008,close', 'it may be closed')
     const last = JSON.parse(reason)
     this.#equal(last.stream, this.#stream, 'it is closed for its stream')
