@@ -7,7 +7,14 @@
 // the seal: a later segment makes everything depend on it.
 
 import type { Disk } from './disk.ts'
-import { encodeBlockHeader, HeaderBuffer, newBlockHeader, type SegmentHeader } from './headers.ts'
+import {
+  bytesOfBlock,
+  decodeBlockHeader,
+  encodeBlockHeader,
+  HeaderBuffer,
+  newBlockHeader,
+  type SegmentHeader,
+} from './headers.ts'
 import { sealedAs } from './sealed-segment.ts'
 import { ioError, type SegmentInfo } from './segment-files.ts'
 import { BLOCK_HEADER_BYTES } from './segment-layout.ts'
@@ -40,7 +47,7 @@ export function cutAndSeal(
   const { offset, endSeq } = cut
   let sizeBytes = offset
   try {
-    if (disk.fileBytes(fd) > offset) disk.truncate(fd, offset)
+    if (disk.fileBytes(fd) > offset) cutBack(file, offset)
     writeAnew(file, scan.witnessedOffset, offset)
     if (!(scan.isSealed && offset === scan.endOffset)) {
       const seal = new HeaderBuffer(BLOCK_HEADER_BYTES)
@@ -58,6 +65,31 @@ export function cutAndSeal(
   }
   const closedMs = Number(scan.lastWrittenNs / 1_000_000n)
   return sealedAs(header, endSeq, scan.markCount, sizeBytes, closedMs)
+}
+
+/**
+ * Cuts the file, block by block from its end, each cut durable before the next: were an fsync to
+ * fail and the machine to crash amid one large cut, a seal or a later block could outlive what it
+ * bears witness to, which would then look damaged.
+ */
+function cutBack({ disk, fd }: SegmentFile, to: number): void {
+  for (const offset of blockOffsets(disk, fd, to).reverse()) {
+    disk.truncate(fd, offset)
+    disk.sync(fd)
+  }
+  if (disk.fileBytes(fd) > to) disk.truncate(fd, to)
+}
+
+/** Where blocks begin behind `from`, as far as they follow each other. */
+function blockOffsets(disk: Disk, fd: number, from: number): number[] {
+  const offsets: number[] = []
+  const header = new HeaderBuffer(BLOCK_HEADER_BYTES)
+  const block = newBlockHeader()
+  for (let offset = from; ; offset += bytesOfBlock(block)) {
+    if (disk.read(fd, header.bytes, offset) < BLOCK_HEADER_BYTES) return offsets
+    if (decodeBlockHeader(header, 0, block) !== '') return offsets
+    offsets.push(offset)
+  }
 }
 
 /** Makes sure of a seal that is there: it may never have reached the disk. */

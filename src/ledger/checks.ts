@@ -126,7 +126,7 @@ export class Watch {
   /** The last findings in a row of each check and subject: at most SUSTAINED, newest last. */
   #streaks = new Map<string, readonly Finding[]>()
   /** By shard: since when the store's counts go with its position. */
-  readonly #stores = new Map<number, { link: string; base: number }>()
+  readonly #stores = new Map<number, { link: string; base: number; isSure: boolean }>()
 
   constructor(inputs: LedgerInputs) {
     this.#inputs = inputs
@@ -159,11 +159,14 @@ export class Watch {
       const { records, records_refused: refused, records_lost: lost, failures } = postgres
       const link = `${failures} ${lost}`
       const known = this.#stores.get(shard)
-      if (known === undefined || known.link !== link) {
-        this.#stores.set(shard, { link, base: stored - records - refused })
+      const base = stored - records - refused
+      // The first reading may fall between a commit's position and its count: two must agree.
+      if (known === undefined || known.link !== link || !(known.isSure || known.base === base)) {
+        this.#stores.set(shard, { link, base, isSure: false })
         return []
       }
-      const amount = stored - known.base - records - refused
+      known.isSure = true
+      const amount = base - known.base
       // Lost ones are passed over with the first batch after the connection.
       if (amount === 0 || (amount > 0 && amount <= lost)) return []
       const evidence = { stored, records, refused, lost, base: known.base }

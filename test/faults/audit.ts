@@ -68,8 +68,7 @@ export async function untilStored(site: Site, loads: readonly Load[]): Promise<v
   await until(
     'all is stored',
     async () => {
-      const rows = await site.database.query('SELECT shard, seq FROM tickd.positions')
-      const stored = new Map(rows.map(({ shard, seq }) => [Number(shard), Number(seq)]))
+      const stored = await site.database.positions()
       seen = `stored ${JSON.stringify([...stored])} of ${JSON.stringify([...wanted])}`
       return [...wanted].every(([shard, seq]) => (stored.get(shard) ?? 0) >= seq)
     },

@@ -75,6 +75,12 @@ export class Database {
     for (const pid of pids) signal(pid, isFrozen ? 'SIGSTOP' : 'SIGCONT')
   }
 
+  /** What it holds: the sequence after the last record, by shard. */
+  async positions(): Promise<ReadonlyMap<number, number>> {
+    const rows = await this.query('SELECT shard, seq FROM tickd.positions')
+    return new Map(rows.map(({ shard, seq }) => [Number(shard), Number(seq)]))
+  }
+
   /** Keeps a copy of its files as they are now. */
   async backUp(): Promise<void> {
     await this.stop()

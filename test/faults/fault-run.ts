@@ -90,7 +90,7 @@ export class FaultRun {
       slowWatcher,
     ]
     const turns = new Turns()
-    this.#scene = { site, slowWatcher, turns, hasCopy: false, isRestored: false }
+    this.#scene = { site, slowWatcher, turns, copy: undefined, isRestored: false }
     this.#tasks = [...this.#loads, ...this.#watchers].map((one) => one.run())
   }
 

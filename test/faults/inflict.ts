@@ -11,8 +11,8 @@ export interface Scene {
   readonly slowWatcher: Watcher
   /** One fault at a time of PostgreSQL, and of the other things that are one. */
   readonly turns: Turns
-  /** True once a copy of the database is kept that is older than what it holds. */
-  hasCopy: boolean
+  /** Of the copy of the database that is kept, by shard: where it stands. */
+  copy: ReadonlyMap<number, number> | undefined
   /** The database was set back: all of it is to be looked at again. */
   isRestored: boolean
 }
@@ -135,15 +135,21 @@ async function postgresStop({ site, turns }: Scene, random: Random): Promise<voi
   })
 }
 
-/** The first of two takes the copy, the second puts it back. */
+/**
+ * The first of two takes the copy, the second puts it back: one that the journal reaches back to.
+ * Behind an older one records are lost, and said to be; then the copy is taken anew.
+ */
 async function postgresRestore(scene: Scene): Promise<void> {
   const { site, turns } = scene
   await turns.take('postgres', async () => {
-    if (scene.hasCopy) {
+    if (scene.copy !== undefined && site.journalsReach(scene.copy)) {
+      scene.copy = undefined
       await site.database.restore()
       scene.isRestored = true
-    } else await site.database.backUp()
-    scene.hasCopy = !scene.hasCopy
+    } else {
+      scene.copy = await site.database.positions()
+      await site.database.backUp()
+    }
   })
 }
 

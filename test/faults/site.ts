@@ -6,8 +6,10 @@
 
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { listSegments } from '../../src/journal/segment-files.ts'
 import type { Random } from '../../src/source/random.ts'
 import { freePort } from '../../src/storage/free-port.ts'
+import { journalDirectory } from '../../src/threads/open-shard.ts'
 import { CuttingProxy } from '../support/cutting-proxy.ts'
 import { DaemonProcess } from '../support/daemon.ts'
 import { RedisProcess } from '../support/redis-fleet.ts'
@@ -20,6 +22,8 @@ const MIB = 2 ** 20
 const SYNC_MS_MAX = 60
 const START_MS_MAX = 90_000
 const STARTED_AGAIN_MS = 250
+/** As many as a busy daemon may remove while a database is put back. */
+const SPARE_SEGMENTS = 16
 
 /** A fault that the daemon is started with: see src/threads/test-faults.ts. */
 export interface ArmedFault {
@@ -108,6 +112,18 @@ export class Site {
   get daemon(): DaemonProcess {
     if (this.#daemon === undefined) throw new Error('the daemon is not started')
     return this.#daemon
+  }
+
+  /**
+   * Whether the journals go back to these sequences, by shard, with enough before them that they
+   * still do when the database is there again.
+   */
+  journalsReach(sequences: ReadonlyMap<number, number>): boolean {
+    return [...sequences].every(([shard, seq]) => {
+      const segments = listSegments(journalDirectory(join(this.stateDir, 'journal'), shard))
+      const spare = Math.min(SPARE_SEGMENTS, Math.floor(segments.length / 2))
+      return (segments[spare] ?? 0) <= seq
+    })
   }
 
   /** What the daemon has said since its last start. */

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SimulatedClock } from '../../../src/clock.ts'
+import type { Disk } from '../../../src/journal/disk.ts'
 import { JournalReader } from '../../../src/journal/reader.ts'
 import type { SegmentInfo } from '../../../src/journal/segment-files.ts'
 import { shardDirectory } from '../../../src/journal/segment-files.ts'
@@ -61,6 +62,7 @@ export interface WriterSettings {
   nextSeq?: number
   epoch?: number
   segmentBytes?: number
+  disk?: Disk
 }
 
 /** A writer of shard 0 whose ticks are those of `putTicks`. */
@@ -69,8 +71,10 @@ export class TestWriter {
   readonly sealed: SegmentInfo[] = []
   readonly clock = new SimulatedClock()
 
-  constructor({ directory, nextSeq = 0, epoch = 1, segmentBytes = 2 ** 20 }: WriterSettings) {
+  constructor(settings: WriterSettings) {
+    const { directory, nextSeq = 0, epoch = 1, segmentBytes = 2 ** 20, disk } = settings
     this.writer = new JournalWriter({
+      disk,
       directory,
       shard: 0,
       epoch,

@@ -112,6 +112,14 @@ t.test('the store is held to its own counts while it stays connected', async (t)
   daemon.postgres.add('failures')
   daemon.stored = 20
   t.same([look(), look(), look()].flat(), [], 'at a connection the database says where it stands')
+  daemon.postgres.add('failures')
+  daemon.stored = 40
+  t.same(look(), [], 'read between the position of the first commit and its count')
+  daemon.postgres.add('records', 20)
+  t.same([look(), look(), look()].flat(), [], 'what two readings agree on is held to')
+  daemon.stored = 39
+  t.same([look(), look(), look()].flat(), ['stored -1'])
+  daemon.stored = 40
   daemon.postgres.set('connected', 0)
   t.same([look(), look(), look()].flat(), [], 'away')
   daemon.postgres.add('records_lost', 10)
