@@ -48,6 +48,7 @@ for (const planted of bugs) {
     const options = { rounds: PLANTED_ROUNDS, seed, planted, progress }
     const { failure, round } = await attempt(options)
     t.type(failure, 'string', `found in round ${round}`)
-    t.notMatch(failure, /not in time|ended/, 'for what it is')
+    // What was acknowledged and never becomes stored is just what such a bug does.
+    t.notMatch(failure, /not in time(?!: all is stored)|ended/, 'for what it is')
   })
 }
