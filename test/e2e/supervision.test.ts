@@ -16,6 +16,8 @@ const HEAP_BYTES = 64 * 1024 * 1024
 /** Long enough for a thread that is starved by other work on the machine. */
 const HANG_MS = 4000
 const SETTLE_MS = 60_000
+/** From a cut until its thread is seen to be away. */
+const THREAD_END_MS = 1000
 t.setTimeout(240_000)
 const seed = Number(process.env.TICKD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 t.comment(`TICKD_SEED=${seed}`)
@@ -210,10 +212,18 @@ t.test('threads cut down at any instruction, one by one', { skip }, async (t) =>
     postgres: 'embedded',
     faults: faults.join(),
   })
+  const startedMs = performance.now()
+  const lastCutMs = Math.max(...faults.map((fault) => Number(fault.split('@')[1])))
   const feed = await FeedClient.open(`${daemon.address('feed')}`).catch(() => undefined)
   // Two cuts of one thread may fall into one life of it.
   await assertSurvives(t, daemon, (rounds - 1) * roles.length)
   feed?.close?.()
+  // A thread that is cut down as the daemon stops leaves something undrained, and it says so.
+  const isOver = async () => {
+    if (performance.now() - startedMs < lastCutMs + THREAD_END_MS) return false
+    return (await get(daemon, '/readyz')).status === 200
+  }
+  await eventually(isOver, 'the last cut', daemon)
   t.equal(await daemon.stop(), 0, daemon.output())
 })
 
