@@ -156,8 +156,8 @@ export class Watch {
         this.#stores.delete(shard)
         return []
       }
-      const { records, records_refused: refused, records_lost: lost, failures } = postgres
-      const link = `${failures} ${lost}`
+      const { records, records_refused: refused, records_lost: lost, connects } = postgres
+      const link = `${connects} ${lost}`
       const known = this.#stores.get(shard)
       const base = stored - records - refused
       // The first reading may fall between a commit's position and its count: two must agree.

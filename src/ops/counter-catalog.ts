@@ -112,6 +112,7 @@ export const COUNTER_CATALOG = {
     records_lost: counter('Records that left the journal before they could be stored'),
     stored_seq: gauge('Next sequence to store'),
     connected: gauge('1 while connected'),
+    connects: counter('Connections that began to store'),
   },
   redis: {
     flushes: counter('Pipelines sent'),

@@ -4,7 +4,11 @@ import { readdirSync, rmSync, truncateSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { type Finding, SUSTAINED, Watch } from '../../src/ledger/checks.ts'
+import { type LedgerInputs, takeSample } from '../../src/ledger/sample.ts'
 import { STORE_STALL_MS_MAX } from '../../src/limits.ts'
+import { counterNames } from '../../src/ops/counter-catalog.ts'
+import { CounterSet } from '../../src/ops/counters.ts'
 import { checkPostgres, connect } from '../../src/storage/postgres/connection.ts'
 import { damage } from '../support/faulty-disk.ts'
 import { startPostgres, type TestPostgres, temporaryDirectory } from '../support/postgres.ts'
@@ -37,6 +41,14 @@ async function fill(store: StoreBench, schema: string, count: number): Promise<v
   await agent.onStart()
   await runUntil(agent, () => store.stored.load() === store.durable, 'stored')
   agent.onClose()
+}
+
+function ledgerInputs(store: StoreBench): LedgerInputs {
+  const at = () => store.durable
+  const positions = { published: at, written: at, durable: at, stored: () => store.stored.load() }
+  const shard = { shard: 0, startSeq: 0, epoch: 1, journal: '', fillBytes: () => 0, ...positions }
+  const serve = new CounterSet(counterNames('serve'))
+  return { sources: [], shards: [{ ...shard, postgres: store.counters }], serve }
 }
 
 t.test('checkPostgres tells the version', async (t) => {
@@ -121,6 +133,39 @@ t.test('a position that somebody moved stops the batch, and nothing is stored tw
   t.same(rows, [{ n: 10, min: '150' }])
   agent.onClose()
 })
+
+t.test(
+  'an agent made anew opens a new account, whatever the database lost meanwhile',
+  async (t) => {
+    const store = bench(t)
+    await fill(store, 'anew', 100)
+    const ledger = new Watch(ledgerInputs(store))
+    const found: Finding[] = []
+    const look = () => {
+      for (let i = 0; i < SUSTAINED; i++)
+        found.push(...ledger.look(takeSample(ledgerInputs(store))))
+    }
+    store.counters.set('connected', 1)
+    look()
+    await postgres.psql(
+      'UPDATE anew.positions SET seq = 60; DELETE FROM anew.trade WHERE seq >= 60',
+    )
+    // Its predecessor was ended in the midst of its work: nobody counted a failure.
+    await fill(store, 'anew', 50)
+    store.counters.set('connected', 1)
+    look()
+    t.equal(store.counters.get('failures'), 0)
+    t.equal(
+      store.counters.get('records'),
+      190,
+      'those that were lost are stored, and counted, again',
+    )
+    t.same(
+      found.filter(({ check }) => check === 'stored'),
+      [],
+    )
+  },
+)
 
 t.test('a journal that ends before the database’s position is not written on', async (t) => {
   const store = bench(t)

@@ -179,6 +179,9 @@ export class PostgresAgent implements Agent {
   #begin(writer: PostgresWriter, fromSeq: number): void {
     const { shard, counters, log, stored, flushed } = this.#options
     this.#writer = writer
+    // Before any count of it: the ledger takes what follows for a new beginning, whoever's agent
+    // had the connection before.
+    counters.add('connects')
     this.#reader = this.#options.openReader(fromSeq)
     this.#flushes = new FlushWatch()
     flushed?.store(Math.min(flushed.load(), writer.seq))

@@ -109,10 +109,10 @@ t.test('the store is held to its own counts while it stays connected', async (t)
   t.same([look(), look(), look()].flat(), [], 'refused ones pass its position as well')
   daemon.stored = 550
   t.same([look(), look(), look()].flat(), ['stored -3'], 'rows that are counted and not stored')
-  daemon.postgres.add('failures')
+  daemon.postgres.add('connects')
   daemon.stored = 20
   t.same([look(), look(), look()].flat(), [], 'at a connection the database says where it stands')
-  daemon.postgres.add('failures')
+  daemon.postgres.add('connects')
   daemon.stored = 40
   t.same(look(), [], 'read between the position of the first commit and its count')
   daemon.postgres.add('records', 20)
