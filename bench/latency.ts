@@ -81,10 +81,12 @@ async function run(options: BenchOptions<Size>): Promise<Report> {
     crew.push(relay)
     const relayAt = await relay.ask<Pick<LoadTask, 'host' | 'port' | 'url'>>('address')
     const daemonAt = { ...daemon.listening('push'), url: daemon.address('feed') }
+    let isFirst = true
     const load = async (target: Target, address: typeof relayAt) => {
       const task = { target, ...address, subscribers: options.subscribers } satisfies LoadTask
       const member = await Crew.process('./live-load.ts', [JSON.stringify(task)])
       crew.push(member)
+      isFirst &&= member.comeFirst()
       return member
     }
     const loads = { tickd: await load('tickd', daemonAt), relay: await load('relay', relayAt) }
@@ -100,7 +102,10 @@ async function run(options: BenchOptions<Size>): Promise<Report> {
       }
     }
     const idlePercent = await idleCpu(daemon.pid, options.idleSeconds)
-    return makeReport(options, rounds, idlePercent, daemon.address('redis') !== '')
+    return makeReport(options, rounds, idlePercent, {
+      redis: daemon.address('redis') !== '',
+      isFirst,
+    })
   } finally {
     // Subscribers before what they are connected to.
     for (const member of crew.toReversed()) await member.end()
@@ -112,7 +117,7 @@ function makeReport(
   options: BenchOptions<Size>,
   rounds: Round[],
   idlePercent: number,
-  redis: boolean,
+  facts: { redis: boolean; isFirst: boolean },
 ): Report {
   const { progress: _, ...sizes } = options
   const goals = [options.rate, options.lowRate].flatMap((rate): Goal[] => {
@@ -125,7 +130,7 @@ function makeReport(
   goals.push(atMost(GOAL_IDLE_PERCENT, 'CPU of the idle daemon', idlePercent, '%'))
   return {
     ...sizes,
-    redis,
+    ...facts,
     groupUs: GROUP_US,
     durability: 'the feed does not wait for the disk; journal, PostgreSQL and Redis run beside it',
     rounds,
@@ -200,6 +205,9 @@ function text(report: Report): string {
     `TCP in to WebSocket out, ${report.subscribers} subscribers, ${report.seconds} s a round, ` +
       `Redis ${report.redis ? 'on' : 'off'}`,
   )
+  out += report.isFirst
+    ? '  generator and subscribers have the processors first, as if on a machine of their own\n'
+    : '  generator and subscribers wait for processors, and that is counted: chrt is not allowed\n'
   for (const rate of [report.rate, report.lowRate] as number[]) {
     out += `  at ${rate} ticks/s, due in groups every ${report.groupUs} µs:\n`
     for (const target of TARGETS) {

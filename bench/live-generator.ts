@@ -36,7 +36,7 @@ export interface GeneratorAnswer {
 }
 
 const LINES_MAX = 2048
-const SPIN_US = 70
+const SPIN_US = 30
 /** From the order to the first tick: the subscribers learn of it meanwhile. */
 const START_NS = 50e6
 const TIME_EVERY_NS = 1e6

@@ -21,6 +21,8 @@ export class Doorbell {
   readonly #index: number
   /** Ends the sleep of this thread's event loop; absent while it is awake. */
   #endSleep: (() => void) | undefined
+  /** Sleep was announced here, so that this is the sleeper's own bell. */
+  #isAnnounced = false
   /** True while a notification would reach this thread's event loop. */
   #isWatched = false
   #timer: NodeJS.Timeout | undefined
@@ -44,14 +46,15 @@ export class Doorbell {
     // Cleared by the ringer so that further ringers need not make the system call.
     Atomics.store(this.#words, this.#index, AWAKE)
     if (this.#endSleep !== undefined) this.#endSleep()
-    // Wakes Atomics.wait and waitAsync alike; there is one sleeper at most.
-    else Atomics.notify(this.#words, this.#index)
+    // Wakes Atomics.wait and waitAsync alike; there is one sleeper at most, and not ourselves.
+    else if (!this.#isAnnounced) Atomics.notify(this.#words, this.#index)
   }
 
   /** Announces sleep. The caller must look for work once more before it waits. */
   prepare(): void {
     // Pairs with the load in ring(); seq-cst, so the second look cannot move before it.
     Atomics.store(this.#words, this.#index, SLEEPING)
+    this.#isAnnounced = true
   }
 
   /** Sleeps until rung or `timeoutMs` has passed. Blocks the thread: not for event loops. */
@@ -67,9 +70,9 @@ export class Doorbell {
   }
 
   /** As `wait`, without blocking the event loop. May end early. */
-  async waitAsync(timeoutMs: number): Promise<void> {
-    if (!this.#watch()) return
-    await new Promise<void>((resolve) => {
+  waitAsync(timeoutMs: number): Promise<void> {
+    if (!this.#watch()) return Promise.resolve()
+    return new Promise<void>((resolve) => {
       this.#endSleep = () => {
         this.#endSleep = undefined
         resolve()
@@ -80,6 +83,7 @@ export class Doorbell {
 
   /** Ends the announcement, when work was found at the second look or the wait is over. */
   wake(): void {
+    this.#isAnnounced = false
     // A ring() from now on costs only its load; a lost one is no harm, as the thread is awake.
     Atomics.store(this.#words, this.#index, AWAKE)
   }

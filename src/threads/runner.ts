@@ -70,6 +70,8 @@ export class Runner {
   readonly #options: RunnerOptions
   /** Asynchronous starts and closes under way. */
   readonly #pending = new Set<Promise<void>>()
+  /** When the turn began, or its last duty cycle ended: where the next one begins. */
+  #atMs = 0
 
   constructor(options: RunnerOptions) {
     this.#options = options
@@ -98,6 +100,7 @@ export class Runner {
     const { inTurn } = this.#options
     if (inTurn !== undefined) inTurn[0] = 1
     let work = 0
+    this.#atMs = this.#options.clock.monoMs()
     for (const seat of this.#seats) {
       if (seat.busy) continue
       seat.lifecycle.enter()
@@ -134,10 +137,8 @@ export class Runner {
     while (!this.finished) {
       this.#options.pulse?.leave()
       meter?.turn(clock.monoMs())
-      if (this.turn() > 0) {
-        if (!blocking) await nextTurn()
-        continue
-      }
+      const work = this.turn()
+      if (work > 0 && blocking) continue
       if (this.#pending.size > 0) {
         await Promise.race([...this.#pending, ...(blocking ? [] : [nextTurn()])])
         continue
@@ -145,16 +146,21 @@ export class Runner {
       if (blocking && this.#nap(meter)) continue
       bell.prepare()
       // The second look: whatever was published before prepare() is seen here.
-      if (this.turn() === 0) {
-        const idleMs = this.idleMsMax()
-        if (blocking) {
-          const asleepMs = clock.monoMs()
-          bell.wait(idleMs)
-          meter?.slept(clock.monoMs() - asleepMs)
-        } else await bell.waitAsync(idleMs)
-      }
+      const isBusy = this.turn() > 0
+      if (!isBusy && blocking) this.#sleep(meter)
+      else if (!isBusy) await bell.waitAsync(this.idleMsMax())
       bell.wake()
+      // Handlers get their turn between ours.
+      if (isBusy && !blocking) await nextTurn()
     }
+  }
+
+  /** Blocks until the bell is rung, at most for as long as suits every agent here. */
+  #sleep(meter: ThreadMeter | undefined): void {
+    const { bell, clock } = this.#options
+    const asleepMs = clock.monoMs()
+    bell.wait(this.idleMsMax())
+    meter?.slept(clock.monoMs() - asleepMs)
   }
 
   /** Sleeps unheard while every agent here gathers. False when one of them does not. */
@@ -196,14 +202,15 @@ export class Runner {
 
   #duty(seat: Seat, agent: Agent, command: number): number {
     const { clock, log } = this.#options
-    const beganMs = clock.monoMs()
+    const beganMs = this.#atMs
     try {
       let work = agent.doWork()
       if (command === COMMAND.drain && seat.lifecycle.state === STATE.running && agent.drain()) {
         seat.lifecycle.state = STATE.drained
         work++
       }
-      const dutyMs = clock.monoMs() - beganMs
+      this.#atMs = clock.monoMs()
+      const dutyMs = this.#atMs - beganMs
       if (work > 0) {
         seat.duty.note(dutyMs)
         // Progress: a poison frame that was isolated is no reason to give the agent up.

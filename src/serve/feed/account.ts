@@ -43,6 +43,7 @@ export class Accounts {
 
   /** Moves what ended to its subscriber's past, and looks whether it balances. */
   settle(): void {
+    if (this.#ended.length === 0) return
     for (const subscription of this.#ended) {
       const account = accountOf(subscription)
       add(subscription.subscriber.past, account)

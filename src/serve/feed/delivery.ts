@@ -51,8 +51,9 @@ export class Delivery {
   readonly #options: DeliveryOptions
   readonly #resumeBytes: number
   readonly #values: Float64Array
-  /** With parcels in their outboxes. */
-  readonly #waiting: Subscriber[] = []
+  /** The first so many have parcels in their outboxes; the other places are empty. */
+  readonly #waiting: (Subscriber | undefined)[] = []
+  #waitingCount = 0
   /** Some of what is newest has no sequence in the streams yet: no images meanwhile. */
   isCatchingUp = false
   #copiedBytes = 0
@@ -93,8 +94,9 @@ export class Delivery {
     frame.reset()
     for (let i = 0; i < subscriptions.length; i++) {
       const subscription = subscriptions[i] as Subscription
-      const { outbox } = subscription.subscriber
-      if (outbox.length === 0) this.#waiting.push(subscription.subscriber)
+      const { subscriber } = subscription
+      const { outbox } = subscriber
+      if (outbox.count === 0) this.#waiting[this.#waitingCount++] = subscriber
       outbox.push(subscription, parcel)
     }
     if (isFull) this.#copiedBytes += parcel.sizeBytes
@@ -116,13 +118,14 @@ export class Delivery {
   send(): void {
     const waiting = this.#waiting
     this.#copiedBytes = 0
-    for (let i = 0; i < waiting.length; i++) {
+    for (let i = 0; i < this.#waitingCount; i++) {
       const subscriber = waiting[i] as Subscriber
-      // A subscription and a parcel; in one go where there are several.
-      if (subscriber.outbox.length === 2) this.#empty(subscriber)
+      waiting[i] = undefined
+      if (subscriber.outbox.count === 1) this.#empty(subscriber)
+      // Several, in one go.
       else subscriber.cork(() => this.#empty(subscriber))
     }
-    waiting.length = 0
+    this.#waitingCount = 0
     this.#copiesUsed = 0
   }
 
@@ -229,10 +232,8 @@ export class Delivery {
 
   #empty(subscriber: Subscriber): void {
     const { outbox } = subscriber
-    for (let i = 0; i < outbox.length; i += 2) {
-      this.#deliver(outbox[i] as Subscription, outbox[i + 1] as Parcel)
-    }
-    outbox.length = 0
+    for (let i = 0; i < outbox.count; i++) this.#deliver(outbox.subscription(i), outbox.parcel(i))
+    outbox.clear()
   }
 
   #deliver(subscription: Subscription, parcel: Parcel): void {

@@ -252,9 +252,7 @@ export class Feed implements FeedHandler<Subscriber> {
     this.#books.setTime(nowMs)
     this.#accounts.settle()
     this.#subscribing.closeAbandoned()
-    for (const stream of this.#streams) {
-      if (stream.name === 'test') this.#testTicks.emit(nowMs, this.#values, stream)
-    }
+    for (const stream of this.#streams.own) this.#testTicks.emit(nowMs, this.#values, stream)
     if (nowMs - this.#latestAtMs >= FEED_LATEST_MS) {
       this.#latestAtMs = nowMs
       this.#routeValues()
@@ -332,11 +330,13 @@ export class Feed implements FeedHandler<Subscriber> {
 
   #gather(router: Router, nowMs: number): number {
     const { dirty } = router
-    for (const stream of dirty) {
+    const count = dirty.length
+    if (count === 0) return 0
+    for (let i = 0; i < count; i++) {
+      const stream = dirty[i] as Stream
       stream.isDirty = false
       this.#delivery.gather(stream, nowMs, false)
     }
-    const count = dirty.length
     dirty.length = 0
     return count
   }

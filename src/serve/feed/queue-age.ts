@@ -9,37 +9,39 @@ const MARKS_MAX = 64
 const MARK_MS = 20
 
 export class QueueAge {
-  /** Bytes ever sent up to the end of a mark; when its first bytes were sent. */
+  /** The first `#count`: bytes ever sent up to the end of a mark; when its first were sent. */
   readonly #ends: number[] = []
   readonly #sinceMs: number[] = []
+  #count = 0
   #sentBytes = 0
 
   sent(bytes: number, nowMs: number): void {
     this.#sentBytes += bytes
-    const last = this.#ends.length - 1
+    const last = this.#count - 1
     const isShared = last >= 0 && nowMs - (this.#sinceMs[last] as number) < MARK_MS
-    if (isShared || last + 1 >= MARKS_MAX) {
+    if (isShared || this.#count === MARKS_MAX) {
       this.#ends[last] = this.#sentBytes
     } else {
-      this.#ends.push(this.#sentBytes)
-      this.#sinceMs.push(nowMs)
+      this.#ends[this.#count] = this.#sentBytes
+      this.#sinceMs[this.#count] = nowMs
+      this.#count++
     }
   }
 
   /** Milliseconds for which the oldest of the `queued` bytes have waited. */
   ageMs(queued: number, nowMs: number): number {
     if (queued === 0) {
-      this.#ends.length = 0
-      this.#sinceMs.length = 0
+      this.#count = 0
       return 0
     }
     const goneBytes = this.#sentBytes - queued
     let gone = 0
-    while (gone < this.#ends.length && (this.#ends[gone] as number) <= goneBytes) gone++
+    while (gone < this.#count && (this.#ends[gone] as number) <= goneBytes) gone++
     if (gone > 0) {
-      this.#ends.splice(0, gone)
-      this.#sinceMs.splice(0, gone)
+      this.#ends.copyWithin(0, gone, this.#count)
+      this.#sinceMs.copyWithin(0, gone, this.#count)
+      this.#count -= gone
     }
-    return this.#ends.length === 0 ? 0 : nowMs - (this.#sinceMs[0] as number)
+    return this.#count === 0 ? 0 : nowMs - (this.#sinceMs[0] as number)
   }
 }

@@ -77,6 +77,8 @@ export interface StreamShard {
 }
 
 export class StreamRegistry {
+  /** Those that carry neither events nor values, but what the feed makes for them. */
+  readonly own = new Set<Stream>()
   readonly #options: StreamRegistryOptions
   readonly #byKey = new Map<string, Stream>()
   #idLast = 0
@@ -109,6 +111,7 @@ export class StreamRegistry {
       for (const member of key.selection.instruments(instruments)) this.#route(stream, member)
     }
     if (stream.channel.carries === 'event') stream.nextSeq = this.seqOf(stream)
+    if (stream.channel.carries === 'own') this.own.add(stream)
     this.#byKey.set(text, stream)
     return stream
   }
@@ -123,6 +126,7 @@ export class StreamRegistry {
   /** Forgets a stream that has no subscriber left. */
   close(stream: Stream): void {
     this.#byKey.delete(textOf(stream))
+    this.own.delete(stream)
     for (const router of this.#routers(stream)) {
       for (const id of stream.instruments) {
         for (const kind of kindsOf(stream)) router.remove(id, kind, stream)

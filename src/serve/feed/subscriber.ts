@@ -9,7 +9,7 @@ import type { Account } from './account.ts'
 import type { SlowPolicy } from './channels.ts'
 import { ENCODINGS, type Encoding, type Protocol } from './encode.ts'
 import { CLOSE_CODES } from './errors.ts'
-import type { Parcel } from './parcel.ts'
+import { Outbox } from './outbox.ts'
 import { QueueAge } from './queue-age.ts'
 import type { Replay } from './replay.ts'
 import type { Stream, StreamKey } from './stream.ts'
@@ -81,8 +81,8 @@ export class Subscriber {
   readonly past: Account = { published: 0, delivered: 0, skipped: 0 }
   /** What it may ask for. */
   readonly pass: Pass
-  /** Parcels to send, each behind its subscription. Empty between calls of the feed. */
-  readonly outbox: (Subscription | Parcel)[] = []
+  /** Parcels to send. Empty between calls of the feed. */
+  readonly outbox = new Outbox()
   readonly queue = new QueueAge()
   /** It has been told that its queue is long. */
   isWarned = false

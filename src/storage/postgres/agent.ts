@@ -25,6 +25,9 @@ import { PostgresWriter, type Stored } from './writer.ts'
 
 export type { PostgresAgentOptions, RefusedRecords, StoreReader } from './agent-options.ts'
 
+/** A server that has nothing to do is given this part of a full batch as soon as it is there. */
+const IDLE_SHARE = 8
+
 export class PostgresAgent implements Agent {
   readonly roleName: string
   readonly #options: PostgresAgentOptions
@@ -227,7 +230,8 @@ export class PostgresAgent implements Agent {
     }
     this.#waitingSinceMs = Math.min(this.#waitingSinceMs, nowMs)
     const isDue = nowMs - this.#waitingSinceMs >= config.batch_ms || this.#isDraining
-    if (available < config.batch_rows && !isDue) return 0
+    const wanted = this.#isStoring ? config.batch_rows : config.batch_rows / IDLE_SHARE
+    if (available < wanted && !isDue) return 0
     this.#waitingSinceMs = Number.POSITIVE_INFINITY
     try {
       reader.read(batch)
