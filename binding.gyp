@@ -10,6 +10,7 @@
         "native/ndjson_kernel.cc",
         "native/notify.cc",
         "native/packed_kernel.cc",
+        "native/send_buffer.cc",
         "native/system_glue.cc",
         "native/time_slice.cc"
       ],

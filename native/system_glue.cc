@@ -2,6 +2,7 @@
 //
 //   notify(path, text) -> 0, or the system's error number        notify.h
 //   guardLoop(key, inTurn), endLoop(key), hasLoopEnded(key), letLoopGo(key)    event_loop.h
+//   setSendBuffer(descriptor, bytes) -> 0, or the system's error number         send_buffer.h
 //   setTimeSlice(us) -> 0, or the system's error number         time_slice.h
 
 #include "system_glue.h"
@@ -11,6 +12,7 @@
 
 #include "event_loop.h"
 #include "notify.h"
+#include "send_buffer.h"
 #include "time_slice.h"
 
 namespace tickd {
@@ -35,6 +37,20 @@ napi_value send_notice(napi_env env, napi_callback_info info) noexcept {
   }
   napi_value result;
   napi_create_int32(env, notify(path, path_size, text, text_size), &result);
+  return result;
+}
+
+napi_value send_buffer(napi_env env, napi_callback_info info) noexcept {
+  std::size_t count = 2;
+  napi_value arguments[2], result;
+  std::int32_t descriptor = 0;
+  std::uint32_t bytes = 0;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  if (count < 2 || napi_get_value_int32(env, arguments[0], &descriptor) != napi_ok ||
+      napi_get_value_uint32(env, arguments[1], &bytes) != napi_ok) {
+    return fail(env, "setSendBuffer takes a descriptor and bytes");
+  }
+  napi_create_int32(env, set_send_buffer(descriptor, bytes), &result);
   return result;
 }
 
@@ -154,6 +170,7 @@ bool add_system_functions(napi_env env, napi_value exports) noexcept {
       {"endLoop", end_loop},
       {"hasLoopEnded", has_loop_ended},
       {"letLoopGo", let_loop_go},
+      {"setSendBuffer", send_buffer},
       {"setTimeSlice", time_slice},
   };
   for (const auto& [name, callback] : FUNCTIONS) {

@@ -54,6 +54,8 @@ export interface Addon {
   hasLoopEnded(key: number): boolean
   /** Any thread: the guarded one, which stands still since, goes on to its end: it was told to. */
   letLoopGo(key: number): void
+  /** Bytes that a socket takes before it is full; 0, or the system's error number. */
+  setSendBuffer(descriptor: number, bytes: number): number
   /** The calling thread runs in slices of so many microseconds; 0, or the system's error number. */
   setTimeSlice(sliceUs: number): number
 }
@@ -110,8 +112,8 @@ let systemChosen: Addon | undefined | null = null
 export function systemAddon(): Addon | undefined {
   if (systemChosen === null) {
     const found = load(PATH)
-    // One of an earlier build has the kernels and not these.
-    const isWhole = typeof found !== 'string' && 'endLoop' in found && 'notify' in found
+    // One of an earlier build has the kernels, and not the last of these.
+    const isWhole = typeof found !== 'string' && 'setSendBuffer' in found
     systemChosen = isWhole ? found : undefined
   }
   return systemChosen

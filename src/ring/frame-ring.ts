@@ -8,6 +8,7 @@
 // consumer reads only bytes below the producer position that it has loaded.
 
 import { assert } from '../errors.ts'
+import { copyBytes } from './copy-bytes.ts'
 import type { Doorbell } from './doorbell.ts'
 import {
   FRAME_DATA_OFFSET,
@@ -111,8 +112,8 @@ export class FrameRingProducer extends FrameRing {
     }
     this.#writeHeader(offset, length, meta)
     const payload = offset + FRAME_HEADER_BYTES
-    this.bytes.set(aStart === 0 && aEnd === a.length ? a : a.subarray(aStart, aEnd), payload)
-    if (b !== undefined) this.bytes.set(b.subarray(bStart, bEnd), payload + aEnd - aStart)
+    if (aEnd > aStart) copyBytes(a, aStart, aEnd, this.bytes, payload)
+    if (b !== undefined) copyBytes(b, bStart, bEnd, this.bytes, payload + aEnd - aStart)
     this.#position = (this.#position + needed) | 0
     // Publishes the bytes above: pairs with the load in FrameRingConsumer.poll().
     Atomics.store(this.words, FRAME_WORD.producerPosition, this.#position)

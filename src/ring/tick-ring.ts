@@ -11,6 +11,7 @@
 import { assert } from '../errors.ts'
 import type { TickBatch } from '../tick/batch.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
+import { copyBytes } from './copy-bytes.ts'
 import type { Doorbell } from './doorbell.ts'
 import { cursorWord, TICK_RING_DATA_OFFSET, TICK_RING_WORD } from './tick-ring-layout.ts'
 
@@ -98,8 +99,8 @@ export class TickRingProducer extends TickRing {
     const first = Math.min(count, this.capacity - slot)
     const start = from * TICK_BYTES
     const cut = start + first * TICK_BYTES
-    this.bytes.set(batch.bytes.subarray(start, cut), slot * TICK_BYTES)
-    if (first < count) this.bytes.set(batch.bytes.subarray(cut, start + count * TICK_BYTES), 0)
+    copyBytes(batch.bytes, start, cut, this.bytes, slot * TICK_BYTES)
+    if (first < count) copyBytes(batch.bytes, cut, start + count * TICK_BYTES, this.bytes, 0)
     this.#position = next
     // Publishes the records: pairs with the load in published().
     Atomics.store(this.words, TICK_RING_WORD.published, next)
@@ -250,9 +251,9 @@ export class TickRingLapper extends TickRing {
     const slot = this.#position & (this.capacity - 1)
     const first = Math.min(count, this.capacity - slot)
     const start = slot * TICK_BYTES
-    out.bytes.set(this.bytes.subarray(start, start + first * TICK_BYTES), 0)
+    copyBytes(this.bytes, start, start + first * TICK_BYTES, out.bytes, 0)
     if (first < count) {
-      out.bytes.set(this.bytes.subarray(0, (count - first) * TICK_BYTES), first * TICK_BYTES)
+      copyBytes(this.bytes, 0, (count - first) * TICK_BYTES, out.bytes, first * TICK_BYTES)
     }
   }
 }

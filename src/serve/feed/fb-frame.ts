@@ -45,6 +45,8 @@ assert(FRAME_PREFIX_BYTES % 8 === 0, 'ticks begin on 8 bytes')
 assert(FRAME_PREFIX.table === 16 && FRAME_PREFIX.epoch % 8 === 0, 'u64 fields lie on 8 bytes')
 
 const CAPACITY_FIRST = 16
+/** Fewer ticks are copied sooner word by word than it takes to make a view of them. */
+const RUN_TICKS_MIN = 8
 const TWO_32 = 2 ** 32
 
 export class Frame {
@@ -74,6 +76,20 @@ export class Frame {
     const at = this.batch.count * TICK_WORDS
     for (let i = 0; i < TICK_WORDS; i++) to[at + i] = words[wordIndex + i] as number
     this.batch.count++
+  }
+
+  /** Appends ticks [from, to) of `batch`, or as many as there is room for; returns how many. */
+  appendRun(batch: TickBatch, from: number, to: number): number {
+    const count = Math.min(to - from, this.#capacityMax - this.batch.count)
+    if (count < RUN_TICKS_MIN) {
+      for (let i = from; i < from + count; i++) this.append(batch.words, i * TICK_WORDS)
+      return count
+    }
+    while (this.batch.count + count > this.batch.capacity) this.#grow()
+    const ticks = batch.bytes.subarray(from * TICK_BYTES, (from + count) * TICK_BYTES)
+    this.batch.bytes.set(ticks, this.batch.count * TICK_BYTES)
+    this.batch.count += count
+    return count
   }
 
   /** The frame's bytes, ready to send; valid until the next append or `reset`. */

@@ -24,6 +24,9 @@ export class Newest {
   changedCount = 0
   readonly #bytes: Uint8Array
   readonly #isChanged: Uint8Array
+  /** Within `apply`: slots with a record in the batch, and by slot its last one's index + 1. */
+  readonly #touched: Int32Array
+  readonly #lastIndex: Int32Array
   readonly #capacity: number
   readonly #shared: LatestTable
   readonly #scratch = new TickBatch(1)
@@ -35,13 +38,18 @@ export class Newest {
     this.#bytes = new Uint8Array(memory)
     this.changed = new Int32Array(slotCount)
     this.#isChanged = new Uint8Array(slotCount)
+    this.#touched = new Int32Array(slotCount)
+    this.#lastIndex = new Int32Array(slotCount)
     this.#capacity = shared.capacity
     this.#shared = shared
   }
 
-  /** Returns the records of other kinds: no values. */
+  /** Returns the records of other kinds: no values. Of each slot only the last one is copied. */
   apply(batch: TickBatch): number {
     const { bytes, words, halves, count } = batch
+    const lastIndex = this.#lastIndex
+    const touched = this.#touched
+    let touchedCount = 0
     let otherCount = 0
     for (let i = 0; i < count; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
@@ -54,14 +62,22 @@ export class Newest {
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
       if ((flags & FLAG.OUT_OF_ORDER) !== 0 || instrument > this.#capacity) continue
       const slot = (instrument - 1) * LATEST_KIND_COUNT + rank
-      const to = slot * TICK_WORDS
-      for (let w = 0; w < TICK_WORDS; w++) this.words[to + w] = words[i * TICK_WORDS + w] as number
-      if (this.#isChanged[slot] === 0) {
-        this.#isChanged[slot] = 1
-        this.changed[this.changedCount++] = slot
-      }
+      if (lastIndex[slot] === 0) touched[touchedCount++] = slot
+      lastIndex[slot] = i + 1
     }
+    for (let t = 0; t < touchedCount; t++) this.#take(words, touched[t] as number)
     return otherCount
+  }
+
+  /** Copies the record that was noted for a slot. */
+  #take(words: Int32Array, slot: number): void {
+    const from = ((this.#lastIndex[slot] as number) - 1) * TICK_WORDS
+    this.#lastIndex[slot] = 0
+    const to = slot * TICK_WORDS
+    for (let w = 0; w < TICK_WORDS; w++) this.words[to + w] = words[from + w] as number
+    if (this.#isChanged[slot] !== 0) return
+    this.#isChanged[slot] = 1
+    this.changed[this.changedCount++] = slot
   }
 
   clearChanged(): void {

@@ -60,21 +60,30 @@ export class Router {
     const { words, bytes } = batch
     const lists = this.#lists
     const counts = this.#counts
+    // Records in a row that one stream alone carries are appended in one piece.
+    let run: Stream | undefined
+    let runFrom = from
     for (let i = from; i < to; i++) {
       const kind = bytes[i * TICK_BYTES + OFFSET.kind] as number
-      if (kind >= KIND_COUNT) continue
       const instrument = (words[i * TICK_WORDS + WORD.instrument] as number) >>> 0
       const index = instrument * KIND_COUNT + kind
+      const list = kind < KIND_COUNT ? lists[index] : undefined
       // Beyond the end it changes nothing.
-      counts[index] = (counts[index] as number) + 1
-      const list = lists[index]
-      if (list === undefined) continue
+      if (kind < KIND_COUNT) counts[index] = (counts[index] as number) + 1
+      const only = list?.length === 1 && kind !== KIND.status ? list[0] : undefined
+      if (only !== run) {
+        if (run !== undefined) this.#appendRun(run, batch, runFrom, i)
+        run = only
+        runFrom = i
+      }
+      if (only !== undefined || list === undefined) continue
       if (kind === KIND.status) {
         this.#options.onStatus?.(list, batch, i, false)
         continue
       }
       for (let s = 0; s < list.length; s++) this.append(list[s] as Stream, words, i * TICK_WORDS)
     }
+    if (run !== undefined) this.#appendRun(run, batch, runFrom, to)
     if (this.#options.tally !== undefined) this.#options.tally.seq += to - from
   }
 
@@ -97,11 +106,22 @@ export class Router {
   }
 
   append(stream: Stream, words: Int32Array, wordIndex: number): void {
-    if (stream.frame.isFull) this.#options.onFull(stream)
-    if (!stream.isDirty) {
-      stream.isDirty = true
-      this.dirty.push(stream)
-    }
+    this.#prepare(stream)
     stream.frame.append(words, wordIndex)
+  }
+
+  #appendRun(stream: Stream, batch: TickBatch, from: number, to: number): void {
+    for (let at = from; at < to; ) {
+      this.#prepare(stream)
+      at += stream.frame.appendRun(batch, at, to)
+    }
+  }
+
+  /** Makes room in the stream's frame, and sees to it that it is flushed. */
+  #prepare(stream: Stream): void {
+    if (stream.frame.isFull) this.#options.onFull(stream)
+    if (stream.isDirty) return
+    stream.isDirty = true
+    this.dirty.push(stream)
   }
 }

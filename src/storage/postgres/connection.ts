@@ -9,10 +9,14 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
 import { errorText, TickdError } from '../../errors.ts'
+import { MIB } from '../../limits.ts'
+import { systemAddon } from '../../native/addon.ts'
 import { hostOf, hostUrls, withoutPassword } from './config.ts'
 import { explain } from './explain.ts'
 
 const VERSION_MIN = 140_000
+/** Some 20,000 rows. The system may allow less. */
+const UNIX_SEND_BUFFER_BYTES = 2 * MIB
 const KEEP_ALIVE_MS = 10_000
 /** Once a host takes writes, the others have so long to say that they do, too. */
 const OTHER_HOSTS_MS = 500
@@ -101,6 +105,7 @@ async function connectHost(options: ConnectOptions): Promise<Connection> {
   }
   try {
     await client.connect()
+    deepen(socket)
     await withTimeout(checkServer(client, url), timeoutMs)
   } catch (thrown) {
     socket.destroy()
@@ -155,6 +160,16 @@ async function checkServer(client: pg.Client, url: string): Promise<void> {
       'name the server that does in postgres.url, or all of them (host1,host2)',
     { canRetry: true },
   )
+}
+
+/**
+ * A unix socket takes 200 KiB, which PostgreSQL has read in two milliseconds: it would wait for our
+ * thread to wake, time and again. (TCP's buffers grow by themselves.)
+ */
+function deepen(socket: Socket): void {
+  if (socket.remoteAddress !== undefined) return
+  const { fd = -1 } = (socket as unknown as { _handle: { fd?: number } | null })._handle ?? {}
+  if (fd >= 0) systemAddon()?.setSendBuffer(fd, UNIX_SEND_BUFFER_BYTES)
 }
 
 /** undefined where the server does not tell: not every PostgreSQL is the community's. */
