@@ -8,12 +8,17 @@
 
 namespace tickd {
 
+/** By kind of record; 0 = it is not known yet. */
+using NdjsonSuccessors =
+    Successors<layout::KIND_COUNT, static_cast<int>(layout::ndjson::NAMES.size())>;
+
 struct DecoderState {
   DecoderState(const Byte* instrument_memory, std::size_t capacity) noexcept
       : instruments(instrument_memory, capacity) {}
 
   InstrumentTable instruments;
   Guess guess;
+  NdjsonSuccessors successors;
   TimeReader times;
 };
 

@@ -2,6 +2,8 @@
 
 #include "ndjson_kernel.h"
 
+#include "ndjson_quick.h"
+
 namespace tickd {
 namespace {
 
@@ -209,6 +211,33 @@ bool read_line(const Frame& frame, const Byte* at, const Byte* end, DecoderState
   return read_payload(line) && read_instrument(line, state.instruments);
 }
 
+/** What is left of a frame, where that is little, in memory with room behind it. */
+constexpr std::size_t REST_BYTES_MAX = 1024;
+
+/** As read_quick of a line near the frame's end. */
+[[gnu::noinline]] std::size_t read_quick_rest(const Frame& frame, std::size_t start,
+                                              DecoderState& state, Tick& tick) noexcept {
+  const std::size_t size = frame.end - start;
+  if (size > REST_BYTES_MAX) return 0;
+  Byte text[REST_BYTES_MAX + QuickLine::MEMBER_BYTES];
+  std::memcpy(text, frame.bytes + start, size);
+  // Zero bytes go on with nothing that is JSON.
+  std::memset(text + size, 0, QuickLine::MEMBER_BYTES);
+  QuickLine line(frame, text + size + QuickLine::MEMBER_BYTES, state, tick);
+  const Byte* next = line.read(text);
+  return next == nullptr ? 0 : start + static_cast<std::size_t>(next - text);
+}
+
+/** The end of the line at `start`, a plain trade or quote that has become `tick`; otherwise 0. */
+std::size_t read_quick(const Frame& frame, std::size_t start, DecoderState& state,
+                       Tick& tick) noexcept {
+  QuickLine line(frame, frame.bytes + frame.end, state, tick);
+  const Byte* next = line.read(frame.bytes + start);
+  std::size_t end = next == nullptr ? 0 : static_cast<std::size_t>(next - frame.bytes);
+  if (line.is_short()) end = read_quick_rest(frame, start, state, tick);
+  return end == 0 || end == frame.end || frame.bytes[end] == '\n' ? end : 0;
+}
+
 }  // namespace
 
 Outcome decode_ndjson(const Frame& frame, DecoderState& state, Batch& batch) noexcept {
@@ -216,16 +245,18 @@ Outcome decode_ndjson(const Frame& frame, DecoderState& state, Batch& batch) noe
   outcome.next = frame.start;
   do {
     const std::size_t start = outcome.next;
-    const void* newline = std::memchr(frame.bytes + start, '\n', frame.end - start);
-    const std::size_t end = newline == nullptr
-                                ? frame.end
-                                : static_cast<std::size_t>(static_cast<const Byte*>(newline) -
-                                                           frame.bytes);
-    if (batch.is_full() ||
-        !read_line(frame, frame.bytes + start, frame.bytes + end, state, batch.slot())) {
-      outcome.left_end = end;
-      outcome.is_left = true;
-      return outcome;
+    std::size_t end = batch.is_full() ? 0 : read_quick(frame, start, state, batch.slot());
+    if (end == 0) {
+      const void* newline = std::memchr(frame.bytes + start, '\n', frame.end - start);
+      end = newline == nullptr ? frame.end
+                               : static_cast<std::size_t>(static_cast<const Byte*>(newline) -
+                                                          frame.bytes);
+      if (batch.is_full() ||
+          !read_line(frame, frame.bytes + start, frame.bytes + end, state, batch.slot())) {
+        outcome.left_end = end;
+        outcome.is_left = true;
+        return outcome;
+      }
     }
     outcome.decoded[batch.slot().kind]++;
     batch.add(start, end);

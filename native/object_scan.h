@@ -96,6 +96,23 @@ class Guess {
   std::size_t place_ = 0;
 };
 
+/** The key that came behind each key last time, for each kind of object. Never trusted, too. */
+template <int Kinds, int Count>
+class Successors {
+ public:
+  /** Behind nothing: an object's first key. */
+  static constexpr int BEGIN = Count;
+
+  int of(int kind, int before) const noexcept { return slots_[kind][before]; }
+  void learn(int kind, int before, int slot) noexcept {
+    slots_[kind][before] = static_cast<std::uint8_t>(slot);
+  }
+
+ private:
+  static_assert(Count < 32, "a row has a place for each, and one for none");
+  std::uint8_t slots_[Kinds][32] = {};
+};
+
 /** The slot of the name where `"x":` of a letter x stands at `at`; otherwise NO_LETTER. */
 template <std::size_t Count>
 int letter_slot(const Byte* at, const Byte* end, const KeySet<Count>& keys) noexcept {

@@ -102,7 +102,7 @@ inline std::int64_t read_date(const Byte* at) noexcept {
   return static_cast<std::int64_t>(days) * 86'400;
 }
 
-/** Reads times; remembers the last day, as neighbouring records share it. */
+/** Reads times; remembers the last day and second, as neighbouring records share them. */
 class TimeReader {
  public:
   /** 'YYYY-MM-DDTHH:MM:SS[.fraction](Z|+00:00)' as nanoseconds since 1970. */
@@ -132,7 +132,31 @@ class TimeReader {
     const std::int64_t seconds = date_seconds_ + hour * 3600 + minute * 60 + second;
     std::int64_t value;
     if (__builtin_mul_overflow(seconds, NANOS_PER_SECOND, &value)) return false;
+    second_low_ = load_u64(at);
+    second_middle_ = load_u64(at + 8);
+    second_high_ = load_u32(at + 15);
+    second_nanos_ = value;
     return !__builtin_add_overflow(value, nanos, &out);
+  }
+
+  /** Bytes that read_same_second looks at. */
+  static constexpr std::size_t SAME_SECOND_BYTES = 31;
+
+  /**
+   * As read, of the text that begins at `at` and goes on to a quote, where its second is that of
+   * the time before and its fraction has nine digits: at that quote, or nullptr.
+   */
+  const Byte* read_same_second(const Byte* at, std::int64_t& out) const noexcept {
+    const std::uint64_t differences = (load_u64(at) ^ second_low_) |
+                                      (load_u64(at + 8) ^ second_middle_) |
+                                      (load_u32(at + 15) ^ second_high_);
+    const std::uint64_t digits = load_u64(at + 20) ^ repeat('0');
+    const unsigned last = static_cast<unsigned>(at[28]) - '0';
+    const bool is_plain = differences == 0 && at[19] == '.' && other_bytes(digits) == 0 &&
+                          last <= 9 && load_u16(at + 29) == ('Z' | '"' << 8);
+    if (!is_plain) return nullptr;
+    const std::int64_t nanos = static_cast<std::int64_t>(eight_digits(digits) * 10 + last);
+    return __builtin_add_overflow(second_nanos_, nanos, &out) ? nullptr : at + 30;
   }
 
  private:
@@ -145,6 +169,11 @@ class TimeReader {
   std::uint64_t date_low_ = 0;
   std::uint64_t date_high_ = 0;
   std::int64_t date_seconds_ = 0;
+  /** Bytes 0 … 7, 8 … 15, 15 … 18 of the last time's text (at first no text's); its value. */
+  std::uint64_t second_low_ = 0;
+  std::uint64_t second_middle_ = 0;
+  std::uint32_t second_high_ = 0xff;
+  std::int64_t second_nanos_ = 0;
 };
 
 }  // namespace tickd

@@ -148,6 +148,79 @@ void lines_stop_at_what_is_left() {
   CHECK(memory.origins[5] == static_cast<int>(frame.end));
 }
 
+/** How many of the lines the kernel takes; their records are in `memory`. */
+std::size_t lines(const std::string& text, BatchMemory& memory) {
+  const OwnBytes bytes = own(text);
+  Batch batch = memory.batch(BATCH_TICKS);
+  const Outcome outcome = decode_ndjson(bytes.frame(), state(), batch);
+  CHECK(outcome.is_left == (outcome.next < text.size()));
+  return batch.count;
+}
+
+/** Is the line taken? The same by the full way, and as the last and the first of several. */
+bool line_is_taken(const std::string& line) {
+  BatchMemory quick, full;
+  const std::size_t taken = lines(line, quick);
+  // White space before the brace is not plain.
+  CHECK(lines(" " + line, full) == taken);
+  const Tick expected = full.tick(0);
+  CHECK(taken == 0 || std::memcmp(quick.ticks.data(), &expected, sizeof expected) == 0);
+  CHECK(lines(line + "\n" + line + "\n" + line, quick) == 3 * taken);
+  for (std::size_t i = 0; i < 3 * taken; i++) {
+    CHECK(std::memcmp(quick.ticks.data() + i * sizeof(Tick), &expected, sizeof expected) == 0);
+  }
+  return taken == 1;
+}
+
+void the_quick_way_is_the_full_one() {
+  const std::string head = R"({"type":"trade","venue":"v","symbol":"S",)";
+  const std::string time = R"("ts_event":"2024-08-08T23:54:15.208000001Z")";
+  const std::string trade = head + time + R"(,"price":"12.5","size":"0.00000001")";
+  for (const std::string_view more :
+       {"", R"(,"id":"7","side":"sell")", R"(,"id":7,"side":null)", R"(,"side":"none","id":null)",
+        R"(,"flags":["last"])", R"(,"flags":["last","snapshot"])", R"(,"seq":[1,{"a":"b"}])",
+        R"(, "id": "123456789012345678")", R"(,"id":-5,"ts_recv":"x","action":"set")",
+        R"(,"bid_price":"3")", R"(,"price":13)", R"(,"price":"00000001.00000001")"}) {
+    CHECK(line_is_taken(trade + std::string(more) + "}"));
+  }
+  for (const std::string_view more :
+       {R"(,"id":"1234567890123456789")", R"(,"id":01)", R"(,"side":"by")", R"(,"side":nul)",
+        R"(,"flags":["late)", R"(,"price":null)", R"(,"price":"1.")", R"(,"price":".1")",
+        R"(,"price":"1x")", R"(,"price":"1.5)", R"(,"x":)", ",", R"(,"x":"\u0031")", R"(,"x")",
+        R"(,"ts_event":"2024-02-30T00:00:00.000000000Z")", R"(,"venue":"unknown")"}) {
+    CHECK(!line_is_taken(trade + std::string(more) + "}"));
+  }
+  for (std::size_t size = 1; size <= trade.size(); size++) {
+    CHECK(!line_is_taken(trade.substr(0, size)));
+  }
+  CHECK(!line_is_taken(head + R"("price":"1","size":"1"})"));
+  const std::string quote = R"({"type":"quote","venue":"v","symbol":"S",)" + time;
+  CHECK(line_is_taken(quote + R"(,"bid_price":"1.5","bid_size":"2","ask_price":1,"ask_size":3})"));
+  CHECK(line_is_taken(quote + R"(,"bid_price":null,"ask_price":"1.25","side":"buy"})"));
+  CHECK(!line_is_taken(quote + R"(,"bid_price":null,"ask_price":null,"ask_size":"1"})"));
+  const std::string book = R"({"type":"book","venue":"v","symbol":"S",)" + time;
+  CHECK(line_is_taken(book + R"(,"action":"set","side":"buy","price":"1","size":"1"})"));
+  CHECK(line_is_taken(book + R"(,"action":"delete","side":"sell","price":"1.5"})"));
+  CHECK(line_is_taken(book + R"(,"action":"clear"})"));
+  CHECK(!line_is_taken(book + R"(,"action":"set","side":"sell","price":"1.5"})"));
+  CHECK(!line_is_taken(book + R"(,"side":"sell","price":"1.5","size":"1"})"));
+  CHECK(!line_is_taken(book + R"(,"action":"set","price":"1.5","size":"1"})"));
+}
+
+void a_second_is_that_of_its_text() {
+  // 19 zero bytes are no time, whatever a reader remembers at first.
+  const std::string zeros = std::string(19, '\0') + ".123456789Z\"";
+  TimeReader times;
+  std::int64_t out = 0;
+  CHECK(times.read_same_second(TableFixture::bytes(zeros), out) == nullptr);
+  const std::string last = "2262-04-11T23:47:16.854775807Z\"";
+  const Byte* at = TableFixture::bytes(last);
+  CHECK(times.read(at, at + 30, at + 30, out) && out == INT64_MAX);
+  CHECK(times.read_same_second(at, out) == at + 30 && out == INT64_MAX);
+  const std::string beyond = "2262-04-11T23:47:16.854775808Z\"";
+  CHECK(times.read_same_second(TableFixture::bytes(beyond), out) == nullptr);
+}
+
 void times_are_of_the_calendar() {
   const auto read = [](std::string_view text, std::int64_t& out) {
     const OwnBytes bytes = own(text);
@@ -236,6 +309,8 @@ int main() {
   levels_are_written_behind_the_batch();
   nesting_has_a_depth();
   lines_stop_at_what_is_left();
+  the_quick_way_is_the_full_one();
+  a_second_is_that_of_its_text();
   times_are_of_the_calendar();
   packed_ticks_have_a_form();
   a_row_is_as_postgresql_reads_it();
