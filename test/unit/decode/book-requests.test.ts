@@ -14,7 +14,7 @@ function ring(): { sender: FeedbackSender; receiver: FeedbackReceiver } {
 
 t.test('a request goes to the source whose decoder has the book, and to no other', async (t) => {
   const [serve, source] = [ring(), ring()]
-  const requests = new BookRequests({ wanted: serve.receiver, source: source.sender })
+  const requests = new BookRequests({ wanted: [serve.receiver], source: source.sender })
   const decode = () => {}
   const has = (instrument: number): Decoder => ({ decode, resync: (i) => i === instrument })
   const decoders = new Map([
