@@ -33,6 +33,22 @@ t.test('a request goes to the source whose decoder has the book, and to no other
   ])
 })
 
+t.test('each thread that serves asks on a ring of its own', async (t) => {
+  const [one, other, source] = [ring(), ring(), ring()]
+  const wanted = [one.receiver, other.receiver]
+  const requests = new BookRequests({ wanted, source: source.sender })
+  const decoders = new Map([[0, { decode() {}, resync: () => true }]])
+  one.sender.resync(0, 7)
+  other.sender.resync(0, 8)
+  requests.drain(decoders, STRIDE)
+  const asked: number[] = []
+  source.receiver.drain({
+    onReceipt() {},
+    onResync: (_, instrument) => void asked.push(instrument),
+  })
+  t.same(asked, [7, 8])
+})
+
 for (const format of ['binance', 'binanceUsdm'] as const) {
   t.test(`${format}: behind a request the next snapshot counts, whatever came meanwhile`, (t) => {
     const rig = new DecodeRig(format)
