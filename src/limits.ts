@@ -156,7 +156,7 @@ export const FEED_BOOK_DEPTH_MAX = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
-/** Threads that serve: each reads every record, so more of them than cores cost and bring nothing. */
+/** Threads that serve: each reads every record, so more of them than cores bring nothing. */
 export const SERVE_THREADS_MAX = 16
 
 /** API keys in one file, and its size. */
@@ -233,7 +233,7 @@ export const INCIDENT_REPEAT_MS = 60_000
 /** Questions of one thread to main at once, and how long each may wait. */
 export const QUESTIONS_MAX = 64
 export const QUESTION_MS_MAX = 5000
-/** Main waits so long for what threads that serve tell of their subscribers: one may stand still. */
+/** Main waits so long for what serve threads tell of their subscribers: one may stand still. */
 export const ROLL_CALL_MS_MAX = 1000
 
 /** Connections of the admin listener at once. */

@@ -130,7 +130,7 @@ function serveThreadProblems({ threads, shards, serve }: Config, platform: strin
     for (let instance = 1; instance < serve.threads; instance++) {
       const role = `serve-${instance}`
       if (![name, ...taken].includes(role)) continue
-      const text = `${role} is the thread of a serve agent (serve.threads): give ${name} another name`
+      const text = `${role} is the thread of a serve agent (serve.threads): rename ${name}`
       problems.push({ path: ['threads', name], text })
       break
     }

@@ -1,5 +1,5 @@
-// Several threads serve, and who may use them is one question: limits hold for all threads together,
-// a key that is revoked is closed on each, a certificate is renewed on each, the audit log is whole.
+// Several threads serve, and who may use them is one question: limits hold for all of them as one,
+// a revoked key is closed on each, a certificate is renewed on each, the audit log is whole.
 
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'

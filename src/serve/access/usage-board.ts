@@ -189,7 +189,7 @@ export class UsagePlace {
     moments[slotMoment(own, this.#slot) + kind] = ms
   }
 
-  /** From here on it may be somebody else's: an answer that is charged late is charged to nobody. */
+  /** From here on it may be somebody else's: what is charged late is charged to nobody. */
   release(): void {
     this.#isReleased = true
     this.#board.release(this.#slot)
