@@ -42,6 +42,8 @@ export const FEED_PATH = '/v1/feed'
 /** Records of one ring in one read, and reads in one duty cycle. */
 const READ_TICKS = 1024
 const READS_MAX = 8
+/** Of a board that no other thread has: for a few holders. */
+const USAGE_SLOTS_ALONE = 4096
 const ONLY_THREAD: ServeThread = Object.freeze({ index: 0, count: 1 })
 const NO_OTHERS = new CounterSums<CounterName<'serve'>>([])
 
@@ -162,7 +164,7 @@ export class ServeAgent implements Agent {
       log: options.log,
       counters,
       others,
-      usage: options.usage ?? new UsageBoard(UsageBoard.create(1), 0, ''),
+      usage: options.usage ?? new UsageBoard(UsageBoard.create(1, USAGE_SLOTS_ALONE), 1, 0, ''),
     })
     // Before the server is made: it needs the certificate.
     this.#doors.start()

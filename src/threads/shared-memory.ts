@@ -248,7 +248,7 @@ export class Shared {
 
   /** A serve thread's view of what all of them count of holders and addresses. */
   usageBoard(instance: number, salt = ''): UsageBoard {
-    return new UsageBoard(this.memory.usage, instance, salt)
+    return new UsageBoard(this.memory.usage, this.memory.serveThreads, instance, salt)
   }
 
   /** The same object at each call: a thread that rings itself must be known to it. */

@@ -8,6 +8,8 @@ import { UsageBoard, type UsagePlace } from '../../src/serve/access/usage-board.
 const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 31)
 t.comment(`TICKD_SEED=${seed}`)
 const COLUMNS = 3
+/** So few that windows overlap, and go round the end. */
+const SLOTS = 128
 const NAMES = 6
 const KINDS = 2
 
@@ -47,7 +49,10 @@ class Model {
   readonly known: Map<number, Known>[]
 
   constructor(memory: SharedArrayBuffer) {
-    this.boards = Array.from({ length: COLUMNS }, (_, own) => new UsageBoard(memory, own, 'salt'))
+    this.boards = Array.from(
+      { length: COLUMNS },
+      (_, own) => new UsageBoard(memory, COLUMNS, own, 'salt'),
+    )
     this.known = this.boards.map(() => new Map())
     for (const board of this.boards) board.clear()
   }
@@ -96,7 +101,7 @@ class Model {
 }
 
 t.test('each thread sees what all use, whoever comes and goes', async (t) => {
-  const memory = UsageBoard.create(COLUMNS)
+  const memory = UsageBoard.create(COLUMNS, SLOTS)
   const property = fc.property(steps, (all) => {
     const model = new Model(memory)
     for (const step of all) {

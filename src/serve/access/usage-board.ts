@@ -14,18 +14,21 @@ import { createHash } from 'node:crypto'
 import { assert } from '../../errors.ts'
 import type { Moment } from './allowance.ts'
 import {
-  COLUMN_BYTES,
+  columnBytes,
+  HEADER_WORDS,
+  MOMENT_WORDS,
   SLOT_WORD,
-  slotMoment,
-  slotWord,
+  SLOT_WORDS,
+  slotsOf,
   USAGE_SLOTS,
   USAGE_WINDOW,
-  versionWord,
 } from './usage-layout.ts'
 
 /** Looks at a column that is being changed; then the last one is taken. */
 const LOOKS_MAX = 100
 const NOWHERE = -1
+/** No version that anything may be remembered for: it is odd. */
+const NEVER = -1
 
 export class UsageBoard {
   readonly words: Int32Array
@@ -34,31 +37,32 @@ export class UsageBoard {
   /** Of this thread. */
   readonly own: number
   readonly #salt: string
+  readonly #slots: number
+  readonly #columnWords: number
 
   /** `salt`: the same for all threads, and known to nobody who might choose names by it. */
-  constructor(memory: SharedArrayBuffer, own: number, salt: string) {
+  constructor(memory: SharedArrayBuffer, columns: number, own: number, salt: string) {
     this.words = new Int32Array(memory)
     this.moments = new Float64Array(memory)
-    this.columns = memory.byteLength / COLUMN_BYTES
+    this.columns = columns
     this.own = own
     this.#salt = salt
-    assert(own < this.columns, 'each thread that serves has a column')
+    this.#slots = slotsOf(memory.byteLength / columns)
+    this.#columnWords = this.words.length / columns
+    assert(memory.byteLength === columns * columnBytes(this.#slots), 'it is of so many columns')
+    assert(own < columns, 'each thread that serves has a column')
   }
 
-  /** Pages that nobody touches cost nothing. */
-  static create(columns: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(columns * COLUMN_BYTES)
+  /** Each thread's `clear` comes before anything else. */
+  static create(columns: number, slots = USAGE_SLOTS): SharedArrayBuffer {
+    return new SharedArrayBuffer(columns * columnBytes(slots))
   }
 
   /** Nothing is open here: at the start of a thread, and by main when one has ended. */
   clear(): void {
     if (this.version(this.own) === 0) return
     this.#change(() => {
-      const from = slotWord(this.own, 0)
-      // Pages that nobody has touched stay so.
-      for (let at = from; at < slotWord(this.own, USAGE_SLOTS); at++) {
-        if (this.words[at] !== 0) this.words[at] = 0
-      }
+      this.words.fill(0, this.slotWord(this.own, 0), this.slotWord(this.own, this.#slots))
     })
   }
 
@@ -70,8 +74,8 @@ export class UsageBoard {
     const slot = this.find(this.own, 0, 0, high)
     if (slot === NOWHERE) return undefined
     this.#change(() => {
-      const at = slotWord(this.own, slot)
-      this.words.fill(0, at, slotWord(this.own, slot + 1))
+      const at = this.slotWord(this.own, slot)
+      this.words.fill(0, at, at + SLOT_WORDS)
       this.words[at + SLOT_WORD.hashLow] = low
       this.words[at + SLOT_WORD.hashHigh] = high
     })
@@ -81,16 +85,22 @@ export class UsageBoard {
   /** Takes a place back; nothing may be open there. */
   release(slot: number): void {
     this.#change(() => {
-      this.words.fill(0, slotWord(this.own, slot), slotWord(this.own, slot + 1))
+      const at = this.slotWord(this.own, slot)
+      this.words.fill(0, at, at + SLOT_WORDS)
     })
+  }
+
+  /** Index of a slot's first word. */
+  slotWord(column: number, slot: number): number {
+    return column * this.#columnWords + HEADER_WORDS + slot * SLOT_WORDS
   }
 
   /** The slot of a hash (0, 0: a free one) in the window where `home` says; or NOWHERE. */
   find(column: number, low: number, high: number, home: number): number {
     const { words } = this
     for (let i = 0; i < USAGE_WINDOW; i++) {
-      const slot = (home + i) & (USAGE_SLOTS - 1)
-      const at = slotWord(column, slot)
+      const slot = (home + i) & (this.#slots - 1)
+      const at = this.slotWord(column, slot)
       const isLow = words[at + SLOT_WORD.hashLow] === low
       if (isLow && words[at + SLOT_WORD.hashHigh] === high) return slot
     }
@@ -100,12 +110,12 @@ export class UsageBoard {
   version(column: number): number {
     // Pairs with the additions in #change: read again after what was read of the column, so that
     // it held all the while. Stale = one more look.
-    return Atomics.load(this.words, versionWord(column))
+    return Atomics.load(this.words, column * this.#columnWords)
   }
 
   /** Readers elsewhere see that the column is not to be relied on, and look again. */
   #change(work: () => void): void {
-    const at = versionWord(this.own)
+    const at = this.own * this.#columnWords
     // A predecessor may have ended amid its change: odd stays odd.
     // Pairs with the load in version(). The only writer is this thread.
     const before = Atomics.load(this.words, at)
@@ -125,6 +135,8 @@ export function momentOf(place: UsagePlace, kind: number): Moment {
 export class UsagePlace {
   readonly #board: UsageBoard
   readonly #slot: number
+  /** Index of the slot's first word in our own column. */
+  readonly #at: number
   readonly #low: number
   readonly #high: number
   /** By column: where it was found, and at which version; own ones are not used. */
@@ -135,25 +147,22 @@ export class UsagePlace {
   constructor(board: UsageBoard, slot: number, low: number, high: number) {
     this.#board = board
     this.#slot = slot
+    this.#at = board.slotWord(board.own, slot)
     this.#low = low
     this.#high = high
     this.#slots = new Int32Array(board.columns).fill(NOWHERE)
-    // Odd: no version that a place may be remembered for.
-    this.#versions = new Int32Array(board.columns).fill(1)
+    this.#versions = new Int32Array(board.columns).fill(NEVER)
   }
 
   /** Open here, of one of the two kinds. */
   ownCount(kind: number): number {
-    const { words, own } = this.#board
-    return words[slotWord(own, this.#slot) + SLOT_WORD.counts + kind] as number
+    return this.#board.words[this.#at + SLOT_WORD.counts + kind] as number
   }
 
   add(kind: number, count: number): void {
     if (this.#isReleased) return
-    const { words, own } = this.#board
-    const at = slotWord(own, this.#slot) + SLOT_WORD.counts + kind
     // Pairs with the loads in count(): whoever adds before it looks is seen by who looks after.
-    Atomics.add(words, at, count)
+    Atomics.add(this.#board.words, this.#at + SLOT_WORD.counts + kind, count)
   }
 
   /** Open in all threads. */
@@ -162,10 +171,15 @@ export class UsagePlace {
     let sum = this.ownCount(kind)
     for (let column = 0; column < columns; column++) {
       if (column === own) continue
-      sum += this.#read(column, (slot) => {
+      let count = 0
+      for (let look = 0; look < LOOKS_MAX; look++) {
+        const version = this.#board.version(column)
+        const at = this.#find(column, version)
         // Pairs with the addition in add(). Stale = the other is let in a moment earlier.
-        return Atomics.load(words, slotWord(column, slot) + SLOT_WORD.counts + kind)
-      })
+        count = at === NOWHERE ? 0 : Atomics.load(words, at + SLOT_WORD.counts + kind)
+        if (this.#holds(column, version)) break
+      }
+      sum += count
     }
     return sum
   }
@@ -173,20 +187,25 @@ export class UsagePlace {
   /** The latest of all threads' moments. */
   moment(kind: number): number {
     const { columns, own, moments } = this.#board
-    let latest = moments[slotMoment(own, this.#slot) + kind] as number
+    let latest = moments[this.#momentAt(this.#at, kind)] as number
     for (let column = 0; column < columns; column++) {
       if (column === own) continue
-      // Plain loads and stores, as of counters: a reader that is late charges a moment less.
-      const other = this.#read(column, (slot) => moments[slotMoment(column, slot) + kind] as number)
-      if (other > latest) latest = other
+      let moment = 0
+      for (let look = 0; look < LOOKS_MAX; look++) {
+        const version = this.#board.version(column)
+        const at = this.#find(column, version)
+        // Plain loads and stores, as of counters: a reader that is late charges a moment less.
+        moment = at === NOWHERE ? 0 : (moments[this.#momentAt(at, kind)] as number)
+        if (this.#holds(column, version)) break
+      }
+      if (moment > latest) latest = moment
     }
     return latest
   }
 
   setMoment(kind: number, ms: number): void {
     if (this.#isReleased) return
-    const { own, moments } = this.#board
-    moments[slotMoment(own, this.#slot) + kind] = ms
+    this.#board.moments[this.#momentAt(this.#at, kind)] = ms
   }
 
   /** From here on it may be somebody else's: what is charged late is charged to nobody. */
@@ -195,22 +214,27 @@ export class UsagePlace {
     this.#board.release(this.#slot)
   }
 
-  /** A value of our place in another column; 0 where there is none. */
-  #read(column: number, value: (slot: number) => number): number {
+  /** Index of a moment among 64-bit numbers, of the slot whose first word is `at`. */
+  #momentAt(at: number, kind: number): number {
+    return (at + SLOT_WORD.moments) / MOMENT_WORDS + kind
+  }
+
+  /** Index of the first word of our slot in another column at that version; or NOWHERE. */
+  #find(column: number, version: number): number {
     const board = this.#board
-    let found = 0
-    for (let look = 0; look < LOOKS_MAX; look++) {
-      const version = board.version(column)
-      const isKnown = version === this.#versions[column] && (version & 1) === 0
-      const slot = isKnown
-        ? (this.#slots[column] as number)
-        : board.find(column, this.#low, this.#high, this.#high)
-      found = slot === NOWHERE ? 0 : value(slot)
-      if ((version & 1) === 1 || board.version(column) !== version) continue
-      this.#versions[column] = version
-      this.#slots[column] = slot
-      break
+    if (version !== this.#versions[column]) {
+      this.#slots[column] = board.find(column, this.#low, this.#high, this.#high)
+      // Until it is seen to hold, it is looked for again.
+      this.#versions[column] = NEVER
     }
-    return found
+    const slot = this.#slots[column] as number
+    return slot === NOWHERE ? NOWHERE : board.slotWord(column, slot)
+  }
+
+  /** Whether what was read of a column at that version was right. */
+  #holds(column: number, version: number): boolean {
+    if ((version & 1) === 1 || this.#board.version(column) !== version) return false
+    this.#versions[column] = version
+    return true
   }
 }

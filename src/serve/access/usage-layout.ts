@@ -1,7 +1,7 @@
 // The memory of a UsageBoard: a column a serve thread, each written by that thread alone.
 //
 //   column   128 bytes   word 0: version, odd while places are being given or taken back
-//            slots       of 32 bytes, USAGE_SLOTS of them
+//            slots       of 32 bytes, a power of two of them
 //
 //   slot      0  i64     hash of the name, as two words; both 0 = free
 //             8  2 i32   counts: what is open of two kinds
@@ -12,34 +12,29 @@
 import { assert } from '../../errors.ts'
 import { ADDRESSES_MAX, CACHE_ISOLATION_BYTES, HOLDERS_MAX } from '../../limits.ts'
 
-/** Below a third full, so that a window is never. */
+/** Of a column: below a third full, so that a window is never. */
 export const USAGE_SLOTS = 2 ** 17
 export const USAGE_WINDOW = 64
 
+const WORD_BYTES = 4
 const SLOT_BYTES = 32
-export const COLUMN_BYTES = CACHE_ISOLATION_BYTES + USAGE_SLOTS * SLOT_BYTES
+export const SLOT_WORDS = SLOT_BYTES / WORD_BYTES
+/** Of a column, before its slots. */
+export const HEADER_WORDS = CACHE_ISOLATION_BYTES / WORD_BYTES
+/** From a slot's first word. */
+export const SLOT_WORD = Object.freeze({ hashLow: 0, hashHigh: 1, counts: 2, moments: 4 })
+/** A moment is so many words. */
+export const MOMENT_WORDS = Float64Array.BYTES_PER_ELEMENT / WORD_BYTES
 
 assert((HOLDERS_MAX + ADDRESSES_MAX) * 3 <= USAGE_SLOTS, 'all who are known fit, with room')
-assert((USAGE_SLOTS & (USAGE_SLOTS - 1)) === 0, 'the slots are a power of two')
 assert(USAGE_WINDOW < USAGE_SLOTS, 'a window is a part of them')
 
-/** Index of a column's version among 32-bit words. */
-export function versionWord(column: number): number {
-  return (column * COLUMN_BYTES) / Int32Array.BYTES_PER_ELEMENT
+export function columnBytes(slots: number): number {
+  assert((slots & (slots - 1)) === 0, 'the slots are a power of two')
+  return CACHE_ISOLATION_BYTES + slots * SLOT_BYTES
 }
 
-/** Index of a slot's first word among 32-bit words: the hash. */
-export function slotWord(column: number, slot: number): number {
-  const offset = column * COLUMN_BYTES + CACHE_ISOLATION_BYTES + slot * SLOT_BYTES
-  return offset / Int32Array.BYTES_PER_ELEMENT
+/** The slots of columns that have so many bytes. */
+export function slotsOf(bytes: number): number {
+  return (bytes - CACHE_ISOLATION_BYTES) / SLOT_BYTES
 }
-
-/** From a slot's first word. */
-export const SLOT_WORD = Object.freeze({ hashLow: 0, hashHigh: 1, counts: 2 })
-
-/** Index of the first moment of a slot among 64-bit numbers. */
-export function slotMoment(column: number, slot: number): number {
-  return (slotWord(column, slot) + SLOT_MOMENTS_WORD) / 2
-}
-
-const SLOT_MOMENTS_WORD = 4

@@ -27,7 +27,7 @@ t.test('what is charged beyond it is owed', async (t) => {
 t.test('addresses: IPv4 in IPv6 is IPv4, and a /64 is one client', async (t) => {
   t.equal(readableAddress('0000:0000:0000:0000:0000:ffff:0a02:00ff'), '10.2.0.255')
   t.equal(readableAddress('10.2.0.7'), '10.2.0.7')
-  const addresses = new Addresses(10, new UsageBoard(UsageBoard.create(1), 0, 'x'))
+  const addresses = new Addresses(10, new UsageBoard(UsageBoard.create(1), 1, 0, 'x'))
   const [a, b, c] = [1, 2, 3].map((n) => {
     const network = n === 3 ? '0002' : '0001'
     return addresses.use(`2001:0db8:0000:${network}:0000:0000:0000:000${n}`)

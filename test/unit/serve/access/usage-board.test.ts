@@ -16,7 +16,9 @@ const LIMITS = {
 /** A holder, as each of `columns` threads knows it. */
 function holders(columns: number): { boards: UsageBoard[]; holders: Holder[] } {
   const memory = UsageBoard.create(columns)
-  const boards = Array.from({ length: columns }, (_, own) => new UsageBoard(memory, own, 'salt'))
+  const boards = Array.from({ length: columns }, (_, own) => {
+    return new UsageBoard(memory, columns, own, 'salt')
+  })
   const places = boards.map((board) => board.place('key:a') as UsagePlace)
   return { boards, holders: places.map((place) => new Holder(LIMITS, place)) }
 }
@@ -88,7 +90,7 @@ t.test('a thread that was ended amid a change leaves a board that heals', async 
 t.test('addresses: connections and wrong tokens count over all threads', async (t) => {
   const memory = UsageBoard.create(2)
   const [a, b] = [0, 1].map((own) => {
-    const addresses = new Addresses(1, new UsageBoard(memory, own, 'salt'))
+    const addresses = new Addresses(1, new UsageBoard(memory, 2, own, 'salt'))
     return addresses.use('10.0.0.1')
   })
   a?.subscriberCame()
@@ -105,7 +107,7 @@ t.test('addresses: connections and wrong tokens count over all threads', async (
 })
 
 t.test('all who may be known at once have a place', async (t) => {
-  const board = new UsageBoard(UsageBoard.create(1), 0, 'salt')
+  const board = new UsageBoard(UsageBoard.create(1), 1, 0, 'salt')
   let missing = 0
   for (let i = 0; i < HOLDERS_MAX + ADDRESSES_MAX; i++) {
     if (board.place(`name ${i}`) === undefined) missing++
