@@ -2,9 +2,10 @@
 // accounted for over all of them, and the end of one is nothing to the subscribers of the others.
 
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { systemAddon } from '../../src/native/addon.ts'
-import { DaemonProcess } from '../support/daemon.ts'
+import { DaemonProcess, makeStateDir } from '../support/daemon.ts'
 import { type DataFrame, FeedClient } from '../support/feed-client.ts'
 import { Pusher, tradeLine } from '../support/pusher.ts'
 import { ask, eventually, ofThreads, threadOfClient } from '../support/serving.ts'
@@ -28,8 +29,9 @@ const skip =
       ? 'the native addon is not built'
       : false
 
-async function start(t: Test, faults = ''): Promise<DaemonProcess> {
+async function start(t: Test, faults = '', stateDir?: string): Promise<DaemonProcess> {
   const daemon = await DaemonProcess.start({
+    ...(stateDir === undefined ? {} : { stateDir }),
     env: faults === '' ? {} : { TICKD_TEST_FAULTS: faults, TICKD_TEST_FAULTS_ALLOWED: 'yes' },
     config: {
       serve: { listen: { port: 0 }, threads: THREADS },
@@ -187,6 +189,29 @@ t.test('a subscriber goes on with another thread, exactly where it was', { skip 
       common.every(([seq, id]) => seen.get(seq) === id),
       'the same trades under the same numbers',
     )
+  }
+  t.equal(await daemon.stop(), 0, daemon.output())
+})
+
+t.test('and behind a restart of the daemon', { skip }, async (t) => {
+  const stateDir = makeStateDir()
+  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
+  const before = await start(t, '', stateDir)
+  const client = await FeedClient.open(before.address('feed'), 'tickd.v1.json')
+  await client.subscribe({ channel: 'trades', symbols: ['synthetic:*'] })
+  await client.until(() => client.frames.length > 100, 'trades')
+  t.equal(await before.stop(), 0, before.output())
+  const seen = tradesOf(client.frames)
+  const { epoch } = client.frames[0] as DataFrame
+  const from = { epoch, seq: [...seen.keys()][10] as number }
+
+  const daemon = await start(t, '', stateDir)
+  for (const again of await oneOfEach(t, daemon)) {
+    await again.subscribe({ channel: 'trades', symbols: ['synthetic:*'], from })
+    await again.until(() => again.frames.some((frame) => frame.epoch > epoch), 'what is new')
+    const old = tradesOf(again.frames.filter((frame) => frame.epoch === epoch))
+    t.same([...old].slice(0, seen.size - 10), [...seen].slice(10), 'all of the epoch before')
+    tradesOf(again.frames.filter((frame) => frame.epoch > epoch))
   }
   t.equal(await daemon.stop(), 0, daemon.output())
 })
