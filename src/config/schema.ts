@@ -217,7 +217,9 @@ const serve = z
     listen: listen(8080).describe('HTTP and WebSocket listener.'),
     threads: int(1, SERVE_THREADS_MAX)
       .default(1)
-      .describe('Threads that serve, on one port among them; more than one: on Linux only.'),
+      .describe(
+        'Threads that serve, on one port; each beyond the first does nothing else. >1: Linux only.',
+      ),
     tls: z
       .strictObject({
         cert_file: z.string().default('').describe('PEM file of the chain, leaf first.'),

@@ -40,7 +40,7 @@ export function makeServeAgent(factory: AgentFactory, instance: number, log: Log
     roleName: role,
     thread: { index: instance, count: shared.memory.serveThreads },
     others: shared.sums('serve', '', instance),
-    usage: shared.usageBoard(instance, runtime.session),
+    usage: shared.usageBoard(instance),
     otherAccounts: (max) => otherAccounts(ask, max),
     settings: {
       ...serve,

@@ -38,7 +38,7 @@ export function repairAfter(
     line.countRestart()
     shared.counters('agent', roleName).add('restarts')
     closeGauges(shared, stage, instance)
-    // Limits hold for what is open: it no longer counts from here on, and not from a new start on.
+    // Limits hold for what is open: what was open there no longer counts, at once.
     if (stage === 'serve') shared.usageBoard(instance).clear()
   }
   if (shared.instruments.abandoned(thread.owner)) {

@@ -3,6 +3,7 @@
 // SharedMemory is plain data (it crosses to workers by structured clone). Shared holds the typed
 // accessors of one thread.
 
+import { randomUUID } from 'node:crypto'
 import { ChangeNotice } from '../aggregate/change-notice.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
 import type { Config } from '../config/schema.ts'
@@ -89,6 +90,8 @@ export interface SharedMemory {
   readonly breakerErrors: SharedArrayBuffer
   /** Of holders of keys and addresses, over all serve threads: a UsageBoard. */
   readonly usage: SharedArrayBuffer
+  /** Where a name belongs on it, nobody can choose. */
+  readonly usageSalt: string
   readonly serveThreads: number
   readonly shards: readonly ShardMemory[]
 }
@@ -112,6 +115,7 @@ export function createSharedMemory(
     counterBlocks: blocks,
     breakerErrors: new SharedArrayBuffer(SharedText.bytes(breakerCount)),
     usage: UsageBoard.create(serveThreads),
+    usageSalt: randomUUID(),
     serveThreads,
     shards: starts.map((start) => createShard(start, serveThreads)),
   }
@@ -247,8 +251,9 @@ export class Shared {
   }
 
   /** A serve thread's view of what all of them count of holders and addresses. */
-  usageBoard(instance: number, salt = ''): UsageBoard {
-    return new UsageBoard(this.memory.usage, this.memory.serveThreads, instance, salt)
+  usageBoard(instance: number): UsageBoard {
+    const { usage, serveThreads, usageSalt } = this.memory
+    return new UsageBoard(usage, serveThreads, instance, usageSalt)
   }
 
   /** The same object at each call: a thread that rings itself must be known to it. */

@@ -207,7 +207,8 @@ export class FeedGate implements FeedHandler<Visitor> {
     if (this.#pending.delete(visitor)) this.#countPending()
     visitor.pass = pass
     pass.holder?.connected()
-    // Another thread may have let somebody in since there was room: whoever counts first stays.
+    // Another thread may have let somebody in since there was room. It is counted before it is
+    // judged, so that there are never too many; of two at the same instant neither may stay.
     if (isOver(pass)) {
       pass.holder?.disconnected()
       this.#deny(visitor, 'key_limit', 'connections', undefined, CONNECTION_RETRY_MS)
