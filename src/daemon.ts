@@ -23,7 +23,7 @@ import { Profiler } from './ops/profiling/profiler.ts'
 import { METER_MS, ThreadMeter } from './ops/profiling/thread-meter.ts'
 import { MAIN_THREAD } from './ops/profiling/thread-target.ts'
 import { SdNotify } from './ops/sd-notify.ts'
-import { StatusLine, type StatusTotals } from './ops/status-line.ts'
+import { StatusLine } from './ops/status-line.ts'
 import { POSITION } from './pipeline.ts'
 import { askStored, NOTHING_STORED, type StoredState } from './storage/postgres/positions.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
@@ -38,6 +38,7 @@ import { answerQuestion } from './threads/questions.ts'
 import { restoreInstruments } from './threads/restore-instruments.ts'
 import { type Runtime, type StatePaths, statePaths } from './threads/runtime.ts'
 import { createSharedMemory, Shared } from './threads/shared-memory.ts'
+import { statusTotals } from './threads/status-totals.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { testFaults } from './threads/test-faults.ts'
 import { undrained } from './threads/undrained.ts'
@@ -318,37 +319,10 @@ export class Daemon {
   #startStatus(shared: Shared): void {
     const line = new StatusLine()
     this.#status = setInterval(() => {
-      const text = line.next(totals(this.#config, shared), performance.now())
+      const text = line.next(statusTotals(this.#config, shared), performance.now())
       if (text !== '') process.stderr.write(`${new Date().toTimeString().slice(0, 8)} ${text}\n`)
     }, STATUS_MS)
   }
-}
-
-function totals(config: Config, shared: Shared): StatusTotals {
-  const sum: StatusTotals = {
-    records: 0,
-    durable: 0,
-    stored: 0,
-    subscribers: shared.counters('serve').get('subscribers'),
-    delivered: shared.counters('serve').get('records_delivered'),
-    refused: 0,
-  }
-  for (const { name } of config.sources) {
-    const decode = shared.counters('decode', name)
-    sum.records += decode.get('records_accepted')
-    sum.refused += decode.get('messages') - decode.get('messages_decoded')
-    for (const counter of decode.names) {
-      if (counter.startsWith('ignored_')) sum.refused -= decode.get(counter)
-    }
-    sum.refused += decode.get('records_quarantined')
-    sum.refused += shared.counters('source', name).get('frames_dropped')
-  }
-  shared.memory.shards.forEach((_, shard) => {
-    const durable = shared.position(shard, POSITION.durable).load()
-    sum.durable += durable
-    sum.stored += Math.min(durable, shared.position(shard, POSITION.postgres).load())
-  })
-  return sum
 }
 
 function banner(

@@ -156,6 +156,9 @@ export const FEED_BOOK_DEPTH_MAX = 50
 /** A socket's hard limit beyond subscriber_buffer_bytes: the largest frame and some control. */
 export const FEED_BUFFER_SLACK_BYTES = 16 * MIB
 
+/** Threads that serve: each reads every record, so more of them than cores bring nothing. */
+export const SERVE_THREADS_MAX = 16
+
 /** API keys in one file, and its size. */
 export const KEYS_MAX = 10_000
 export const KEYS_FILE_BYTES_MAX = 16 * MIB
@@ -230,6 +233,8 @@ export const INCIDENT_REPEAT_MS = 60_000
 /** Questions of one thread to main at once, and how long each may wait. */
 export const QUESTIONS_MAX = 64
 export const QUESTION_MS_MAX = 5000
+/** Main waits so long for what serve threads tell of their subscribers: one may stand still. */
+export const ROLL_CALL_MS_MAX = 1000
 
 /** Connections of the admin listener at once. */
 export const ADMIN_CONNECTIONS_MAX = 64
@@ -264,6 +269,7 @@ export const THREADS_MAX = 64
 /** Agents of one daemon. */
 export const AGENTS_MAX = 256
 
+assert(ROLL_CALL_MS_MAX < QUESTION_MS_MAX, 'who is asked for it waits longer than main does')
 assert(FRAME_BYTES_MAX * 4 <= FRAME_RING_BYTES, 'a frame ring holds four of the largest frames')
 assert(FRAME_CHUNK_BYTES < FRAME_BYTES_MAX, 'a chunk is smaller than the largest frame')
 assert(

@@ -11,8 +11,8 @@ export interface Stage {
   readonly stage: StageName
   /** event-loop: has sockets, must not block. blocking: may sleep on its doorbell. */
   readonly waits: 'event-loop' | 'blocking'
-  /** One agent a shard, or one in all. */
-  readonly instances: 'shard' | 'one'
+  /** One agent a shard, one in all, or as many as `serve.threads` says, all alike. */
+  readonly instances: 'shard' | 'one' | 'thread'
   readonly input: string
   readonly output: string
   /** What happens when the output has no room. Nothing is ever dropped without a count. */
@@ -82,7 +82,7 @@ export const PIPELINE: readonly Stage[] = [
   {
     stage: 'serve',
     waits: 'event-loop',
-    instances: 'one',
+    instances: 'thread',
     input: 'tick rings of all shards, lapping; latest table; PostgreSQL for history',
     output: 'WebSocket feed, HTTP; frame ring for POST /v1/ticks',
     overflow: 'lapped: counted and declared as a gap. slow subscriber: its policy, declared',
@@ -93,7 +93,8 @@ export const PIPELINE: readonly Stage[] = [
 export const GATING_SLOT = Object.freeze({ journal: 0, aggregate: 1 })
 
 /**
- * Who puts frames on a shard's rings: each producer has a ring and a feedback ring of its own.
+ * Who puts frames on a shard's rings: each producer has a ring and a feedback ring of its own, each
+ * serve thread too.
  * letters = dead letters that are driven again: no stage, but a thread that lives for as long as
  * that takes (threads/letters-worker.ts).
  */

@@ -51,6 +51,7 @@ const CLOCK_BACK_MS_MAX = 60_000
 const CHECKS: readonly Check[] = [
   { name: 'node', run: checkNode },
   { name: 'cores', run: () => ['ok', `${availableParallelism()}`] },
+  { name: 'serve threads', run: checkServeThreads },
   { name: 'kernels', run: () => ['ok', `${activeAddon().name} (${activeAddon().why})`] },
   { name: 'state directory', run: checkStateDir },
   { name: 'free space', run: checkFreeSpace },
@@ -81,6 +82,13 @@ function checkNode(): Result {
   if (major === NODE_MAJOR && minor >= NODE_MINOR_MIN) return ['ok', text]
   const wanted = `tested are ${NODE_MAJOR}.${NODE_MINOR_MIN} and later ${NODE_MAJOR}.x`
   return [major > NODE_MAJOR ? 'warning' : 'failed', `${text}; ${wanted}: npm run setup`]
+}
+
+/** That they share a port at all is looked at with the configuration. */
+function checkServeThreads({ serve }: Config): Result {
+  const cores = availableParallelism()
+  if (serve.threads <= cores) return ['ok', `${serve.threads}`]
+  return ['warning', `${serve.threads} on ${cores} cores: each reads all records; use fewer`]
 }
 
 function checkStateDir(config: Config): Result {

@@ -1,19 +1,21 @@
 // The rules between options, and with the machine: checked once each option by itself is right.
 
 import { SOURCES_MAX } from '../limits.ts'
-import { STAGE_NAMES } from '../pipeline.ts'
+import { PIPELINE, STAGE_NAMES } from '../pipeline.ts'
 import { accessProblems } from './cross-check-access.ts'
 import { givenText, type Problem, pathText } from './problem.ts'
 import type { Config } from './schema.ts'
 import type { Path } from './schema-node.ts'
 import { readSecret } from './secret.ts'
 
-export function crossCheck(config: Config): Problem[] {
+/** `platform`: as Node names it. */
+export function crossCheck(config: Config, platform: string = process.platform): Problem[] {
   return [
     ...sourceProblems(config),
     ...listenerProblems(config),
     ...accessProblems(config),
     ...threadProblems(config),
+    ...serveThreadProblems(config, platform),
     ...storeProblems(config),
   ]
 }
@@ -107,6 +109,31 @@ function threadProblems({ threads }: Config): Problem[] {
     if (count === 0) problems.push({ path: ['threads'], text: `no thread has the role ${role}` })
     if (count > 1)
       problems.push({ path: ['threads'], text: `the role ${role} is given ${count} times` })
+  }
+  return problems
+}
+
+/** Elsewhere the kernel gives all connections of a shared port to one of its listeners. */
+function serveThreadProblems({ threads, shards, serve }: Config, platform: string): Problem[] {
+  if (serve.threads === 1) return []
+  if (platform !== 'linux') {
+    const text = `${serve.threads} threads share a port on Linux only; this is ${platform}: set 1`
+    return [{ path: ['serve', 'threads'], text }]
+  }
+  if (typeof threads === 'string') return []
+  const problems: Problem[] = []
+  for (const [name, stages] of Object.entries(threads)) {
+    const isSharded = PIPELINE.some(({ stage, instances }) => {
+      return instances === 'shard' && stages.includes(stage)
+    })
+    const taken = isSharded ? Array.from({ length: shards }, (_, i) => `${name}-${i}`).slice(1) : []
+    for (let instance = 1; instance < serve.threads; instance++) {
+      const role = `serve-${instance}`
+      if (![name, ...taken].includes(role)) continue
+      const text = `${role} is the thread of a serve agent (serve.threads): rename ${name}`
+      problems.push({ path: ['threads', name], text })
+      break
+    }
   }
   return problems
 }

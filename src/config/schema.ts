@@ -4,7 +4,14 @@
 // docs/config.md is generated from this file (`npm run generate`), and a test compares them.
 
 import { z } from 'zod'
-import { FRAME_CHUNK_BYTES, JOURNAL_BLOCK_TICKS_MAX, KIB, MIB, SHARDS_MAX } from '../limits.ts'
+import {
+  FRAME_CHUNK_BYTES,
+  JOURNAL_BLOCK_TICKS_MAX,
+  KIB,
+  MIB,
+  SERVE_THREADS_MAX,
+  SHARDS_MAX,
+} from '../limits.ts'
 import { access } from './schema-access.ts'
 import { hostname, int } from './schema-parts.ts'
 import { redis } from './schema-redis.ts'
@@ -208,6 +215,11 @@ const postgres = z
 const serve = z
   .strictObject({
     listen: listen(8080).describe('HTTP and WebSocket listener.'),
+    threads: int(1, SERVE_THREADS_MAX)
+      .default(1)
+      .describe(
+        'Threads that serve, on one port; each beyond the first does nothing else. >1: Linux only.',
+      ),
     tls: z
       .strictObject({
         cert_file: z.string().default('').describe('PEM file of the chain, leaf first.'),

@@ -4,12 +4,12 @@
 // counts, and the source is asked to fetch it: as after a gap, but nothing is missing. An
 // instrument of which no decoder has a book is passed over: pushed ones have no venue to ask.
 
-import type { FeedbackReceiver, FeedbackSender } from '../ring/feedback.ts'
+import type { FeedbackHandler, FeedbackReceiver, FeedbackSender } from '../ring/feedback.ts'
 import type { Decoder } from './decoder.ts'
 
 export interface BookRequestsOptions {
-  /** From serve. */
-  readonly wanted: FeedbackReceiver
+  /** From serve, a ring each of its threads. */
+  readonly wanted: readonly FeedbackReceiver[]
   /** To the source stage. */
   readonly source: FeedbackSender
 }
@@ -24,7 +24,7 @@ export class BookRequests {
   /** `decoders`: by source x `stride` + format. */
   drain(decoders: ReadonlyMap<number, Decoder>, stride: number): void {
     const { wanted, source } = this.#options
-    wanted.drain({
+    const handler: FeedbackHandler = {
       onReceipt() {},
       onResync: (_, instrument) => {
         for (const [key, decoder] of decoders) {
@@ -32,6 +32,7 @@ export class BookRequests {
           if (decoder.resync?.(instrument)) source.resync(Math.floor(key / stride), instrument)
         }
       },
-    })
+    }
+    for (const ring of wanted) ring.drain(handler)
   }
 }

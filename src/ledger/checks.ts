@@ -32,7 +32,7 @@ export type Check = (typeof CHECKS)[number]
 
 export interface Finding {
   readonly check: Check
-  /** 'source push', 'shard 0', 'serve'. */
+  /** 'source push', 'shard 0', 'serve-1'. */
   readonly subject: string
   /** What is missing (positive) or too much (negative), in the check's unit. */
   readonly amount: number
@@ -70,11 +70,14 @@ export function check(inputs: LedgerInputs, sample: Sample): Finding[] {
     found('published', subject, uncounted, { ...evidence, uncounted })
     found('positions', subject, disorder(now), evidence)
   })
-  const { serve } = sample
-  const { records_published, records_delivered, records_skipped, subscriptions_unbalanced } = serve
-  const evidence = { records_published, records_delivered, records_skipped }
-  found('delivered', 'serve', undelivered(serve), evidence)
-  found('subscriptions', 'serve', subscriptions_unbalanced, { subscriptions_unbalanced })
+  inputs.serve.forEach(({ role }, i) => {
+    const serve = sample.serve[i] as Sample['serve'][number]
+    const { records_published, records_delivered, records_skipped } = serve
+    const evidence = { records_published, records_delivered, records_skipped }
+    found('delivered', role, undelivered(serve), evidence)
+    const { subscriptions_unbalanced } = serve
+    found('subscriptions', role, subscriptions_unbalanced, { subscriptions_unbalanced })
+  })
   return findings
 }
 

@@ -214,13 +214,16 @@ function shardMinute(
   }
 }
 
-function serveMinute(from: Counts<'serve'> | undefined, to: Counts<'serve'>): ServeMinute {
-  const since = (name: keyof Counts<'serve'>) => to[name] - (from?.[name] ?? 0)
+/** Of all threads that serve. */
+function serveMinute(from: Sample['serve'] = [], to: Sample['serve']): ServeMinute {
+  const sum = (all: Sample['serve'], name: keyof Counts<'serve'>) =>
+    all.reduce((before, counts) => before + counts[name], 0)
+  const since = (name: keyof Counts<'serve'>) => sum(to, name) - sum(from, name)
   return {
     published: since('records_published'),
     delivered: since('records_delivered'),
     skipped: since('records_skipped'),
-    in_hand: undelivered(to),
+    in_hand: to.reduce((before, counts) => before + undelivered(counts), 0),
     lapped: since('records_lapped'),
   }
 }

@@ -14,7 +14,7 @@
 // with the smallest difference is kept. All this is plain loads: nobody else is delayed.
 
 import { type CounterName, counterNames } from '../ops/counter-catalog.ts'
-import type { CounterSet } from '../ops/counters.ts'
+import type { CounterReader, CounterSet } from '../ops/counters.ts'
 
 const ATTEMPTS_MAX = 32
 
@@ -22,7 +22,8 @@ const ATTEMPTS_MAX = 32
 export interface LedgerSource {
   readonly name: string
   readonly shard: number
-  readonly source: CounterSet<CounterName<'source'>>
+  /** Summed over the threads that receive for it. */
+  readonly source: CounterReader<CounterName<'source'>>
   readonly decode: CounterSet<CounterName<'decode'>>
   /** Frames that were driven again out of the dead letters. */
   readonly driven: CounterSet<CounterName<'driven'>>
@@ -46,10 +47,17 @@ export interface LedgerShard {
   readonly postgres: CounterSet<CounterName<'postgres'>>
 }
 
+/** A thread that serves. Each balances by itself, so that two wrongs do not make a right. */
+export interface LedgerServe {
+  /** Of its agent: 'serve'. */
+  readonly role: string
+  readonly counters: CounterSet<CounterName<'serve'>>
+}
+
 export interface LedgerInputs {
   readonly sources: readonly LedgerSource[]
   readonly shards: readonly LedgerShard[]
-  readonly serve: CounterSet<CounterName<'serve'>>
+  readonly serve: readonly LedgerServe[]
 }
 
 export type Counts<Set extends 'decode' | 'postgres' | 'serve'> = Readonly<
@@ -84,7 +92,8 @@ export interface Sample {
   /** By index in the configuration. */
   readonly sources: readonly SourceSample[]
   readonly shards: readonly ShardSample[]
-  readonly serve: Counts<'serve'>
+  /** As in the inputs. */
+  readonly serve: readonly Counts<'serve'>[]
 }
 
 export function takeSample(inputs: LedgerInputs): Sample {
@@ -103,7 +112,7 @@ export function takeSample(inputs: LedgerInputs): Sample {
       sources[inputs.sources.indexOf(member)] = best.sources[i] as SourceSample
     })
   }
-  return { sources, shards, serve: sampleServe(inputs.serve) }
+  return { sources, shards, serve: inputs.serve.map(sampleServe) }
 }
 
 interface Attempt {
@@ -153,10 +162,10 @@ function received({ source, driven }: LedgerSource): Received {
 }
 
 /** Serve counts a frame to a subscriber in one go: found unequal, it was in the middle of that. */
-function sampleServe(serve: CounterSet<CounterName<'serve'>>): Counts<'serve'> {
-  let counts = copy('serve', serve)
+function sampleServe({ counters }: LedgerServe): Counts<'serve'> {
+  let counts = copy('serve', counters)
   for (let attempt = 1; attempt < ATTEMPTS_MAX && undelivered(counts) !== 0; attempt++) {
-    counts = copy('serve', serve)
+    counts = copy('serve', counters)
   }
   return counts
 }

@@ -1,8 +1,9 @@
 // The one list of counters and gauges: which sets exist, what is in them, and what each means.
 //
 // `/metrics` derives its names from it: tickd_<set>_<name> (counters get `_total`). Sets named
-// `source`, `decode` and `driven` exist once a source, `thread` once a thread, rings’ once a ring,
-// `breaker` once a dependency; the others once an agent.
+// `source`, `decode` and `driven` exist once a source (`source` of the one of type http: once a
+// serve thread), `thread` once a thread, rings’ once a ring, `breaker` once a dependency; the
+// others once an agent.
 
 import { IGNORE_REASONS, QUARANTINE_REASONS, REJECT_REASONS } from '../ledger/reasons.ts'
 

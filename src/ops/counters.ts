@@ -5,7 +5,12 @@
 // writer, an aligned 64-bit store is a single instruction on every platform we run on, and a
 // reader that is one batch late is in time. Counters only grow; a gauge may be set.
 
-export class CounterSet<Name extends string = string> {
+/** What a reader needs of counters. */
+export interface CounterReader<Name extends string = string> {
+  get(name: Name): number
+}
+
+export class CounterSet<Name extends string = string> implements CounterReader<Name> {
   readonly names: readonly Name[]
   readonly values: Float64Array
 
@@ -39,5 +44,18 @@ export class CounterSet<Name extends string = string> {
 
   toJSON(): Record<string, number> {
     return Object.fromEntries(this.names.map((name, i) => [name, this.values[i] ?? 0]))
+  }
+}
+
+/** Counters of one set that several threads write, each a block of its own, read as their sums. */
+export class CounterSums<Name extends string = string> implements CounterReader<Name> {
+  readonly #sets: readonly CounterReader<Name>[]
+
+  constructor(sets: readonly CounterReader<Name>[]) {
+    this.#sets = sets
+  }
+
+  get(name: Name): number {
+    return this.#sets.reduce((sum, set) => sum + set.get(name), 0)
   }
 }

@@ -17,6 +17,13 @@ export type Question =
       readonly after: number
     }
 
+/** What the other threads that serve know: main asks them. The answer is an object. */
+export interface AccountsQuestion {
+  readonly about: 'subscribers'
+  /** So many of each thread, at most. */
+  readonly max: number
+}
+
 export interface Answer {
   readonly status: number
   /** JSON: an object. */
@@ -24,3 +31,4 @@ export interface Answer {
 }
 
 export type Ask = (question: Question) => Promise<Answer>
+export type AskAny = (question: Question | AccountsQuestion) => Promise<Answer>

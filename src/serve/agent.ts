@@ -1,4 +1,5 @@
-// The serve agent: rings to feed, HTTP, POST bodies to frame rings. One thread, an event loop.
+// A serve agent: rings to feed, HTTP, POST bodies to frame rings. One thread, an event loop. There
+// may be several: they share the port, and of each other know what UsageBoard and counters say.
 //
 // It reads the tick rings without holding their producers back, and does not wait for the disk:
 // what it says live, an epoch later may not know. Sockets wake the event loop by themselves; rings
@@ -8,7 +9,7 @@ import type { LatestTable } from '../aggregate/latest-table.ts'
 import type { Clock } from '../clock.ts'
 import { FEED_BUFFER_SLACK_BYTES, FEED_MESSAGE_BYTES_MAX } from '../limits.ts'
 import type { CounterName } from '../ops/counter-catalog.ts'
-import type { CounterSet } from '../ops/counters.ts'
+import { type CounterReader, type CounterSet, CounterSums } from '../ops/counters.ts'
 import type { Log } from '../ops/log.ts'
 import type { MetricSource } from '../ops/metrics.ts'
 import type { Ask } from '../ops/questions.ts'
@@ -19,11 +20,14 @@ import type { InstrumentTable } from '../tick/instruments.ts'
 import { VERSION } from '../version.ts'
 import { type AccessPlan, Doors } from './access/doors.ts'
 import type { Visitor } from './access/feed-gate.ts'
+import { UsageBoard } from './access/usage-board.ts'
+import type { SubscriberAccount } from './feed/account.ts'
 import { Feed } from './feed/feed.ts'
 import type { FeedJournal } from './feed/feed-journal.ts'
+import type { ServeThread } from './feed/session.ts'
 import type { FeedLimits } from './feed/welcome.ts'
 import type { History } from './http/history.ts'
-import { LedgerRoutes } from './http/ledger.ts'
+import { LedgerRoutes, type OtherAccounts } from './http/ledger.ts'
 import { pageRoutes } from './http/page-files.ts'
 import { Push, type PushLane, type PushSource } from './http/push.ts'
 import { Records } from './http/records.ts'
@@ -38,6 +42,10 @@ export const FEED_PATH = '/v1/feed'
 /** Records of one ring in one read, and reads in one duty cycle. */
 const READ_TICKS = 1024
 const READS_MAX = 8
+/** Of a board that no other thread has: for a few holders. */
+const USAGE_SLOTS_ALONE = 4096
+const ONLY_THREAD: ServeThread = Object.freeze({ index: 0, count: 1 })
+const NO_OTHERS = new CounterSums<CounterName<'serve'>>([])
 
 /** The `serve` section of the configuration. */
 export interface ServeSettings extends FeedLimits {
@@ -64,6 +72,16 @@ interface Ahead {
 }
 
 export interface ServeAgentOptions {
+  /** 'serve' if not given. */
+  readonly roleName?: string
+  /** Which of how many serve threads; the only one if not given. */
+  readonly thread?: ServeThread
+  /** Counters of the others; they count nothing if not given. */
+  readonly others?: CounterReader<CounterName<'serve'>>
+  /** What holders and addresses use, over all of them; one of its own if not given. */
+  readonly usage?: UsageBoard
+  /** Accounts of up to `max` subscribers of the others; there are none if not given. */
+  readonly otherAccounts?: (max: number) => Promise<OtherAccounts>
   readonly settings: ServeSettings
   /** Number of this start: no two of the same state directory are equal. */
   readonly epoch: number
@@ -95,7 +113,7 @@ export interface ServeAgentOptions {
 }
 
 export class ServeAgent implements Agent {
-  readonly roleName = 'serve'
+  readonly roleName: string
   readonly #options: ServeAgentOptions
   readonly #feed: Feed
   readonly #push: Push
@@ -112,12 +130,16 @@ export class ServeAgent implements Agent {
   constructor(options: ServeAgentOptions) {
     const { settings, instruments, latest, clock, counters, history } = options
     this.#options = options
+    this.roleName = options.roleName ?? 'serve'
+    const { thread = ONLY_THREAD, others = NO_OTHERS } = options
+    const writesCheckpoints = thread.index === 0
     this.#at = { records: counters.index('records'), lapped: counters.index('records_lapped') }
     const shards = options.rings.map(({ shard, lapper, epoch, journal, checkpointsPath = '' }) => {
       const place = { shard, epoch: epoch ?? options.epoch, nextSeq: lapper.seq }
-      return { ...place, journal, checkpointsPath }
+      return { ...place, journal, checkpointsPath, writesCheckpoints }
     })
-    this.#feed = new Feed({ ...options, shards, limits: settings, version: VERSION })
+    const limits = settings
+    this.#feed = new Feed({ ...options, thread, others, shards, limits, version: VERSION })
     this.#push = new Push({ ...options, bodyBytesMax: settings.body_bytes_max })
     const rowsMax = settings.query_rows_max
     const records = new Records({ instruments, latest, history, rowsMax, clock })
@@ -125,6 +147,8 @@ export class ServeAgent implements Agent {
       ask: options.ask,
       sources: options.sourceNames,
       accounts: (max) => this.#feed.accounts(max),
+      otherAccounts:
+        options.otherAccounts ?? (() => Promise.resolve({ subscribers: [], silent: [] })),
     })
     const router = new HttpRouter([
       ...routes({ ...options, records, push: this.#push, ledger }),
@@ -139,10 +163,17 @@ export class ServeAgent implements Agent {
       clock,
       log: options.log,
       counters,
+      others,
+      usage: options.usage ?? new UsageBoard(UsageBoard.create(1, USAGE_SLOTS_ALONE), 1, 0, ''),
     })
     // Before the server is made: it needs the certificate.
     this.#doors.start()
     this.#server = createServer(this.#serverOptions())
+  }
+
+  /** What up to `max` of its subscribers were owed. */
+  accounts(max: number): SubscriberAccount[] {
+    return this.#feed.accounts(max)
   }
 
   /** The bound port; 0 before `onStart`. */

@@ -8,11 +8,12 @@ import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
-import type { Ask } from '../ops/questions.ts'
+import type { AskAny } from '../ops/questions.ts'
 import type { FrameProducer, StageName } from '../pipeline.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { FeedbackReceiver } from '../ring/feedback.ts'
 import { FrameRingProducer } from '../ring/frame-ring.ts'
+import type { SubscriberAccount } from '../serve/feed/account.ts'
 import type { Agent } from './agent.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { type AgentPlan, type ThreadPlan, threadOf } from './plan.ts'
@@ -37,11 +38,19 @@ export interface FactoryOptions {
   /** Raises an incident: what an operator must know of. For rare events; any thread. */
   readonly raise: (report: IncidentReport) => void
   /** Asks the main thread; only agents with an event loop hear the answer. */
-  readonly ask: Ask
+  readonly ask: AskAny
+  /** Who on this thread tells main of subscribers' accounts when main asks (roll-call.ts). */
+  readonly tellsAccounts?: (tell: TellAccounts) => void
+}
+
+/** Of the serve agent of that role, accounts of up to `max` subscribers. */
+export type TellAccounts = (max: number) => {
+  readonly role: string
+  readonly subscribers: readonly SubscriberAccount[]
 }
 
 /** Makes an agent of one stage. */
-type Make = (factory: AgentFactory, shard: number, log: Log) => Agent
+type Make = (factory: AgentFactory, instance: number, log: Log) => Agent
 
 export type Makers = ReadonlyMap<StageName, Make>
 
@@ -75,7 +84,7 @@ export class AgentFactory {
     const { shared, clock, faults = [] } = this.options
     const make = this.#makers.get(plan.stage)
     if (make === undefined) throw new Error(`the maker of stage ${plan.stage} is not loaded`)
-    const agent = make(this, plan.shard, this.options.log(plan.roleName))
+    const agent = make(this, plan.instance, this.options.log(plan.roleName))
     const life = new Lifecycle(shared.memory.lifecycle, plan.slot).restarts
     return faults.length === 0 ? agent : withFault(agent, faults, life, clock)
   }
@@ -92,25 +101,34 @@ export class AgentFactory {
   }
 
   /** The doorbell of the thread on which a role runs; undefined when the role does not exist. */
-  bell(stage: AgentPlan['stage'], shard = 0): Doorbell | undefined {
-    const thread = threadOf(this.options.threads, stage, shard)
+  bell(stage: AgentPlan['stage'], instance = 0): Doorbell | undefined {
+    const thread = threadOf(this.options.threads, stage, instance)
     return thread === undefined ? undefined : this.options.shared.bell(thread)
   }
 
   /** The doorbells of several roles; a thread with several of them is rung once. */
-  bells(roles: readonly [stage: AgentPlan['stage'], shard: number][]): Doorbell[] {
+  bells(roles: readonly [stage: AgentPlan['stage'], instance: number][]): Doorbell[] {
     const threads = new Set(
-      roles.map(([stage, shard]) => threadOf(this.options.threads, stage, shard)),
+      roles.map(([stage, instance]) => threadOf(this.options.threads, stage, instance)),
     )
     return [...threads].flatMap((t) => (t === undefined ? [] : [this.options.shared.bell(t)]))
   }
 
+  /** All serve agents, for `bells`. */
+  serveRoles(): [stage: 'serve', instance: number][] {
+    const { serveThreads } = this.options.shared.memory
+    return Array.from({ length: serveThreads }, (_, instance) => ['serve', instance])
+  }
+
   /** The producer's end of its frame rings, by shard. */
-  producerRings(producer: FrameProducer) {
-    return this.options.shared.memory.shards.map((memory, shard) => ({
-      producer: new FrameRingProducer(memory.frames[producer], this.bell('decode', shard)),
-      feedback: new FeedbackReceiver(memory.feedback[producer]),
-    }))
+  producerRings(producer: FrameProducer, instance = 0) {
+    return this.shards().map((_, shard) => {
+      const { frames, feedback } = this.options.shared.way(shard, producer, instance)
+      return {
+        producer: new FrameRingProducer(frames, this.bell('decode', shard)),
+        feedback: new FeedbackReceiver(feedback),
+      }
+    })
   }
 
   /** Index of a source in the configuration, by its name. */

@@ -1,7 +1,7 @@
 // A worker's questions to the main thread: sent, numbered, and answered or given up.
 
 import { QUESTION_MS_MAX, QUESTIONS_MAX } from '../limits.ts'
-import type { Answer, Question } from '../ops/questions.ts'
+import type { AccountsQuestion, Answer, Question } from '../ops/questions.ts'
 
 interface Waiting {
   readonly resolve: (answer: Answer) => void
@@ -9,17 +9,17 @@ interface Waiting {
 }
 
 export class Asker {
-  readonly #send: (id: number, question: Question) => void
+  readonly #send: (id: number, question: Question | AccountsQuestion) => void
   /** By number; at most QUESTIONS_MAX. */
   readonly #waiting = new Map<number, Waiting>()
   #idLast = 0
 
-  constructor(send: (id: number, question: Question) => void) {
+  constructor(send: (id: number, question: Question | AccountsQuestion) => void) {
     this.#send = send
   }
 
   /** Never rejects: what cannot be answered is an answer of status 503. */
-  readonly ask = (question: Question): Promise<Answer> => {
+  readonly ask = (question: Question | AccountsQuestion): Promise<Answer> => {
     if (this.#waiting.size >= QUESTIONS_MAX) return Promise.resolve(unanswered('too many at once'))
     const id = ++this.#idLast
     const { promise, resolve } = Promise.withResolvers<Answer>()

@@ -90,13 +90,14 @@ function count({ settled, records, refused }: ReplayResult): void {
 }
 
 function laneOf(shard: number): LetterLane {
-  const { frames, feedback, ticks, firstSeq, identity } = shared.shard(shard)
+  const { ticks, firstSeq, identity } = shared.shard(shard)
+  const { frames, feedback } = shared.way(shard, 'letters')
   const decode = threadOf(threads, 'decode', shard)
   const durable = shared.position(shard, POSITION.durable)
   const oldest = shared.position(shard, POSITION.oldest)
   return {
-    producer: new FrameRingProducer(frames.letters, decode && shared.bell(decode)),
-    feedback: new FeedbackReceiver(feedback.letters),
+    producer: new FrameRingProducer(frames, decode && shared.bell(decode)),
+    feedback: new FeedbackReceiver(feedback),
     journal: idText(identity.journalId),
     durable: () => durable.load(),
     oldest: () => oldest.load(),

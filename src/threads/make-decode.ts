@@ -8,7 +8,7 @@ import { PoisonList } from '../decode/poison-list.ts'
 import { PushedBatches } from '../decode/pushed-batches.ts'
 import { counterNames } from '../ops/counter-catalog.ts'
 import type { Log } from '../ops/log.ts'
-import { FRAME_PRODUCERS, GATING_SLOT } from '../pipeline.ts'
+import { GATING_SLOT } from '../pipeline.ts'
 import { FeedbackReceiver, FeedbackSender } from '../ring/feedback.ts'
 import { FrameRingConsumer } from '../ring/frame-ring.ts'
 import { GroupCommit } from '../ring/group-commit.ts'
@@ -32,30 +32,30 @@ export function makeDecodeAgent(factory: AgentFactory, shard: number, log: Log):
     return withPoison(createDecoder(format, { venue, instruments }), factory.options.faults ?? [])
   }
   const counters = config.sources.map(({ name }) => shared.counters('decode', name))
-  const inputs = FRAME_PRODUCERS.map((producer) => {
+  const inputs = memory.ways.map(({ producer, instance, frames, feedback }) => {
     // Who drives dead letters again looks for room and receipts by itself.
-    const bell = producer === 'letters' ? undefined : factory.bell(producer)
+    const bell = producer === 'letters' ? undefined : factory.bell(producer, instance)
     return {
-      ring: new FrameRingConsumer(memory.frames[producer], bell),
-      feedback: new FeedbackSender(memory.feedback[producer], bell),
+      producer,
+      ring: new FrameRingConsumer(frames, bell),
+      feedback: new FeedbackSender(feedback, bell),
     }
   })
-  const source = inputs[FRAME_PRODUCERS.indexOf('source')]?.feedback as FeedbackSender
+  const source = inputs.find(({ producer }) => producer === 'source')?.feedback as FeedbackSender
   const ticks = new TickRingProducer(
     memory.ticks,
     shared.nearSeq(shard),
     Object.values(GATING_SLOT),
-    factory.bells([
-      ['journal', shard],
-      ['aggregate', 0],
-      ['serve', 0],
-    ]),
+    factory.bells([['journal', shard], ['aggregate', 0], ...factory.serveRoles()]),
   )
   return new DecodeAgent({
     shard,
     inputs,
     isSuccessor: ticks.seq > memory.firstSeq,
-    bookRequests: new BookRequests({ wanted: new FeedbackReceiver(memory.wantedBooks), source }),
+    bookRequests: new BookRequests({
+      wanted: memory.wantedBooks.map((wanted) => new FeedbackReceiver(wanted)),
+      source,
+    }),
     ticks,
     poison: new PoisonList(memory.poison),
     onPoison: (source, frameBytes) => {

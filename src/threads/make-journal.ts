@@ -29,11 +29,7 @@ export function makeJournalAgent(factory: AgentFactory, shard: number, log: Log)
     },
     // What the database has answered it may still lose, until it is on its disk.
     storedSeq: () => (postgres.load() === SEQ_MAX ? SEQ_MAX : flushed.load()),
-    bells: factory.bells([
-      ['postgres', shard],
-      ['source', 0],
-      ['serve', 0],
-    ]),
+    bells: factory.bells([['postgres', shard], ['source', 0], ...factory.serveRoles()]),
     clock,
     log,
     counters: shared.counters('journal', String(shard)),

@@ -9,9 +9,10 @@ import type { LedgerInputs, LedgerShard } from '../ledger/sample.ts'
 import { SEQ_MAX } from '../limits.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
-import { FRAME_PRODUCERS, GATING_SLOT, POSITION } from '../pipeline.ts'
+import { GATING_SLOT, POSITION } from '../pipeline.ts'
 import { FrameRingProducer } from '../ring/frame-ring.ts'
 import { TickRingConsumer, TickRingObserver } from '../ring/tick-ring.ts'
+import { serveRole } from './plan.ts'
 import type { Shared } from './shared-memory.ts'
 
 export interface MakeLedgerOptions {
@@ -45,18 +46,21 @@ export function ledgerInputs(config: Config, shared: Shared): LedgerInputs {
     sources: config.sources.map(({ name, shard }) => ({
       name,
       shard,
-      source: shared.counters('source', name),
+      source: shared.sums('source', name),
       decode: shared.counters('decode', name),
       driven: shared.counters('driven', name),
     })),
     shards: shared.memory.shards.map((_, shard) => ledgerShard(shared, shard)),
-    serve: shared.counters('serve'),
+    serve: Array.from({ length: shared.memory.serveThreads }, (_, instance) => ({
+      role: serveRole(instance),
+      counters: shared.counters('serve', '', instance),
+    })),
   }
 }
 
 function ledgerShard(shared: Shared, shard: number): LedgerShard {
-  const { firstSeq, epoch, identity, frames, ticks } = shared.shard(shard)
-  const rings = FRAME_PRODUCERS.map((producer) => new FrameRingProducer(frames[producer]))
+  const { firstSeq, epoch, identity, ways, ticks } = shared.shard(shard)
+  const rings = ways.map(({ frames }) => new FrameRingProducer(frames))
   const ring = new TickRingObserver(ticks, firstSeq)
   const written = shared.position(shard, POSITION.written)
   const durable = shared.position(shard, POSITION.durable)

@@ -1,13 +1,16 @@
-// The serve agent, from the shared memory.
+// A serve agent, from the shared memory. Each has a part of its own of whatever has one writer.
 
 import { idText } from '../journal/identity.ts'
+import { FEED_STORE_REPLAYS_MAX, HISTORY_QUERIES_MAX } from '../limits.ts'
 import type { Log } from '../ops/log.ts'
+import type { AskAny } from '../ops/questions.ts'
 import { POSITION } from '../pipeline.ts'
 import { FeedbackSender } from '../ring/feedback.ts'
 import type { AccessPlan } from '../serve/access/doors.ts'
 import { ServeAgent } from '../serve/agent.ts'
 import type { FeedStore } from '../serve/feed/feed-journal.ts'
 import { type History, PostgresHistory } from '../serve/http/history.ts'
+import type { OtherAccounts } from '../serve/http/ledger.ts'
 import type { PushSource } from '../serve/http/push.ts'
 import { Breaker } from '../storage/breaker.ts'
 import { hostUrls } from '../storage/postgres/config.ts'
@@ -16,20 +19,29 @@ import type { Agent } from './agent.ts'
 import type { AgentFactory } from './agents.ts'
 import { checkpointsPath, openFeedJournal } from './feed-journal.ts'
 import { metricSources } from './metrics.ts'
+import { serveRole } from './plan.ts'
 import { lapperFor } from './planted-bugs.ts'
 import { postgresUrl } from './postgres-url.ts'
 import { readiness } from './readiness.ts'
 import type { Runtime } from './runtime.ts'
+import { historyBreaker } from './shared-memory.ts'
 
-export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log): Agent {
-  const { runtime, shared, threads, clock, ask, faults } = factory.options
+export function makeServeAgent(factory: AgentFactory, instance: number, log: Log): Agent {
+  const { runtime, shared, threads, clock, ask, faults, tellsAccounts } = factory.options
   const { serve } = runtime.config
   const shards = factory.shards()
   const wanted = shards.map(({ wantedBooks }, shard) => {
-    return new FeedbackSender(wantedBooks, factory.bell('decode', shard))
+    const own = wantedBooks[instance] as SharedArrayBuffer
+    return new FeedbackSender(own, factory.bell('decode', shard))
   })
-  const database = openDatabase(factory, log)
-  return new ServeAgent({
+  const database = openDatabase(factory, instance, log)
+  const role = serveRole(instance)
+  const agent = new ServeAgent({
+    roleName: role,
+    thread: { index: instance, count: shared.memory.serveThreads },
+    others: shared.sums('serve', '', instance),
+    usage: shared.usageBoard(instance),
+    otherAccounts: (max) => otherAccounts(ask, max),
     settings: {
       ...serve,
       listen: { ...serve.listen, port: factory.portOf('http', serve.listen.port) },
@@ -60,11 +72,11 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
     }),
     instruments: shared.instruments,
     latest: shared.latest,
-    lanes: factory.producerRings('serve').map((rings, shard) => {
+    lanes: factory.producerRings('serve', instance).map((rings, shard) => {
       const durable = shared.position(shard, POSITION.durable)
       return { ...rings, durable: () => durable.load(), epoch: shared.shard(shard).epoch }
     }),
-    sources: pushSources(factory),
+    sources: pushSources(factory, instance),
     history: database?.history,
     access: accessPlan(runtime),
     readiness: () => readiness(shared, threads),
@@ -73,10 +85,19 @@ export function makeServeAgent(factory: AgentFactory, _shard: number, log: Log):
     ask,
     clock,
     log,
-    counters: shared.counters('serve'),
+    counters: shared.counters('serve', '', instance),
     wantBook: (shard, instrument) => wanted[shard]?.resync(0, instrument),
-    onListening: factory.announce,
+    // They share the address: it is told once.
+    ...(instance === 0 ? { onListening: factory.announce } : {}),
   })
+  tellsAccounts?.((max) => ({ role, subscribers: agent.accounts(max) }))
+  return agent
+}
+
+async function otherAccounts(ask: AskAny, max: number): Promise<OtherAccounts> {
+  const { status, body } = await ask({ about: 'subscribers', max })
+  if (status === 200) return JSON.parse(body) as OtherAccounts
+  return { subscribers: [], silent: ['main'] }
 }
 
 function accessPlan({ config, paths }: Runtime): AccessPlan {
@@ -91,25 +112,35 @@ function accessPlan({ config, paths }: Runtime): AccessPlan {
 }
 
 /** Sources of type http, with their index in the configuration. */
-function pushSources({ options }: AgentFactory): PushSource[] {
+function pushSources({ options }: AgentFactory, instance: number): PushSource[] {
   const { runtime, shared } = options
   return runtime.config.sources.flatMap(({ type, name, shard }, index) =>
-    type === 'http' ? [{ name, index, shard, counters: shared.counters('source', name) }] : [],
+    type === 'http'
+      ? [{ name, index, shard, counters: shared.counters('source', name, instance) }]
+      : [],
   )
 }
 
-/** What is read of PostgreSQL: history for HTTP, and for the feed what the journal has removed. */
-function openDatabase({ options }: AgentFactory, log: Log) {
+/**
+ * What is read of PostgreSQL: history for HTTP, and for the feed what the journal has removed. The
+ * threads divide its connections, and have one each at least.
+ */
+function openDatabase({ options }: AgentFactory, instance: number, log: Log) {
   const { runtime, shared, clock } = options
   if (runtime.postgresUrl === '') return undefined
   const { schema, connect_timeout_ms: connectTimeoutMs } = runtime.config.postgres
-  const breaker = new Breaker({ name: 'history', clock, board: shared.breaker('history') })
+  const name = historyBreaker(instance)
+  const breaker = new Breaker({ name, clock, board: shared.breaker(name) })
+  const share = (connections: number) => Math.ceil(connections / shared.memory.serveThreads)
   const url = () => postgresUrl(runtime)
   const settings = { breaker, schema, connectTimeoutMs }
-  const history: History = new PostgresHistory({ ...settings, urls: () => hostUrls(url()), log })
+  const queriesMax = share(HISTORY_QUERIES_MAX)
+  const urls = () => hostUrls(url())
+  const history: History = new PostgresHistory({ ...settings, urls, queriesMax, log })
   const readers = { count: 0 }
   const store = (shard: number, journal: string): FeedStore => {
-    return new StoredRecords({ ...settings, url, shard, journal, readers })
+    const readersMax = share(FEED_STORE_REPLAYS_MAX)
+    return new StoredRecords({ ...settings, url, shard, journal, readers, readersMax })
   }
   return { history, store }
 }

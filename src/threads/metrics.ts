@@ -4,25 +4,26 @@
 import { type CounterName, type CounterSetName, counterNames } from '../ops/counter-catalog.ts'
 import { CounterSet } from '../ops/counters.ts'
 import type { MetricSource } from '../ops/metrics.ts'
-import { FRAME_PRODUCERS, GATING_SLOT } from '../pipeline.ts'
+import { GATING_SLOT } from '../pipeline.ts'
 import { FrameRingProducer } from '../ring/frame-ring.ts'
 import { TickRingConsumer } from '../ring/tick-ring.ts'
+import { serveRole } from './plan.ts'
 import type { Shared } from './shared-memory.ts'
 
 export function metricSources(shared: Shared): MetricSource[] {
-  const blocks = shared.memory.counterBlocks.map(({ set, labels }) => ({
-    set,
-    labels,
-    counters: shared.counters(set, Object.values(labels)[0] ?? ''),
-  }))
+  const blocks = shared.memory.counterBlocks.map((block) => {
+    const { set, labels } = block
+    return { set, labels, counters: shared.countersOf(block) }
+  })
   return [...blocks, ...frameRings(shared), ...tickRings(shared)]
 }
 
 function frameRings(shared: Shared): MetricSource[] {
-  return shared.memory.shards.flatMap(({ frames }, shard) =>
-    FRAME_PRODUCERS.map((producer) => {
-      const { fillBytes, capacity } = new FrameRingProducer(frames[producer])
-      const labels = { shard: String(shard), producer }
+  return shared.memory.shards.flatMap(({ ways }, shard) =>
+    ways.map(({ producer, instance, frames }) => {
+      const { fillBytes, capacity } = new FrameRingProducer(frames)
+      const role = producer === 'serve' ? serveRole(instance) : producer
+      const labels = { shard: String(shard), producer: role }
       return gauges('frame_ring', labels, { fill_bytes: fillBytes, capacity_bytes: capacity })
     }),
   )

@@ -8,7 +8,8 @@ export interface AgentPlan {
   /** 'decode-0', 'serve': unique. */
   readonly roleName: string
   readonly stage: StageName
-  readonly shard: number
+  /** Its shard, or its number among the serve agents; 0 where there is one in all. */
+  readonly instance: number
   /** Slot in the lifecycle memory. */
   readonly slot: number
 }
@@ -37,7 +38,7 @@ export interface StagesOff {
 
 /** The threads for `config` on a machine with `cores` cores, in the order of the pipeline. */
 export function planThreads(config: Config, cores: number, off: StagesOff): ThreadPlan[] {
-  const agents = planAgents(config.shards, off)
+  const agents = planAgents(config, off)
   const threads: ThreadPlan[] = []
   for (const [name, members] of group(config, cores, agents)) {
     const blocking = members.every((agent) => stageOf(agent.stage).waits === 'blocking')
@@ -58,22 +59,28 @@ export function planThreads(config: Config, cores: number, off: StagesOff): Thre
 export function threadOf(
   threads: readonly ThreadPlan[],
   stage: StageName,
-  shard = 0,
+  instance = 0,
 ): ThreadPlan | undefined {
   return threads.find((thread) =>
-    thread.agents.some((agent) => agent.stage === stage && agent.shard === shard),
+    thread.agents.some((agent) => agent.stage === stage && agent.instance === instance),
   )
 }
 
-function planAgents(shards: number, off: StagesOff): AgentPlan[] {
+/** The name of a serve agent: the first one's is that of the only one. */
+export function serveRole(instance: number): string {
+  return instance === 0 ? 'serve' : `serve-${instance}`
+}
+
+function planAgents({ shards, serve }: Config, off: StagesOff): AgentPlan[] {
   const agents: AgentPlan[] = []
+  const counts = { shard: shards, one: 1, thread: serve.threads }
   for (const { stage, instances } of PIPELINE) {
     if (stage === 'postgres' && off.postgres) continue
     if (stage === 'redis' && off.redis) continue
-    const count = instances === 'shard' ? shards : 1
-    for (let shard = 0; shard < count; shard++) {
-      const roleName = instances === 'shard' ? `${stage}-${shard}` : stage
-      agents.push({ roleName, stage, shard, slot: agents.length })
+    for (let instance = 0; instance < counts[instances]; instance++) {
+      const shardRole = instances === 'shard' ? `${stage}-${instance}` : stage
+      const roleName = instances === 'thread' ? serveRole(instance) : shardRole
+      agents.push({ roleName, stage, instance, slot: agents.length })
     }
   }
   return agents
@@ -97,15 +104,22 @@ function group(
 }
 
 function ungrouped(setting: 'compact' | 'dedicated' | 'auto', agent: AgentPlan): string {
-  return setting === 'compact' ? 'all' : agent.roleName
+  return setting === 'compact' && !isFurtherServe(agent) ? 'all' : agent.roleName
 }
 
 /** Shards of one stage get threads of their own: 'hot-0', 'hot-1' when there are several. */
 function grouped(table: Readonly<Record<string, readonly string[]>>, agent: AgentPlan): string {
+  if (isFurtherServe(agent)) return agent.roleName
   for (const [name, stages] of Object.entries(table)) {
-    if (stages.includes(agent.stage)) return agent.shard === 0 ? name : `${name}-${agent.shard}`
+    if (stages.includes(agent.stage))
+      return agent.instance === 0 ? name : `${name}-${agent.instance}`
   }
   throw new TickdError('CONFIG_INVALID', `threads: no thread is given the role ${agent.stage}`)
+}
+
+/** Serve agents beyond the first are there to have cores of their own, whatever the setting. */
+function isFurtherServe({ stage, instance }: AgentPlan): boolean {
+  return stage === 'serve' && instance > 0
 }
 
 export function stageOf(name: StageName): Stage {

@@ -10,7 +10,7 @@ import { POSITION } from '../pipeline.ts'
 import { type BreakerReport, breakerReport } from '../storage/breaker.ts'
 import { Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
 import type { ThreadPlan } from './plan.ts'
-import type { Shared } from './shared-memory.ts'
+import { historyBreaker, type Shared } from './shared-memory.ts'
 
 export interface Dependency extends Partial<BreakerReport> {
   readonly ready: boolean
@@ -47,10 +47,12 @@ export function readiness(shared: Shared, threads: readonly ThreadPlan[]): Readi
   dependencies.redis = redisOn
     ? connection(shared, 'redis', shared.counters('redis').get('connected') === 1)
     : { ready: true, detail: 'off' }
-  const history = breakerReport(shared.breaker('history'))
-  if (history.since !== undefined) {
+  for (let instance = 0; instance < shared.memory.serveThreads; instance++) {
+    const name = historyBreaker(instance)
+    const history = breakerReport(shared.breaker(name))
+    if (history.since === undefined) continue
     const detail = 'HTTP queries, replays of the feed'
-    dependencies.history = { ready: history.state === 'closed', detail, ...history }
+    dependencies[name] = { ready: history.state === 'closed', detail, ...history }
   }
   const ready = agents.ready && !isHeld
   const isWhole = Object.values(dependencies).every((dependency) => dependency.ready)

@@ -13,7 +13,14 @@ import type { ThreadPlan } from './plan.ts'
 import type { Shared } from './shared-memory.ts'
 
 /** Gauges of what is open: it was closed with the thread. */
-const OPEN_GAUGES = ['connections', 'connected', 'subscribers', 'subscriptions', 'holding']
+const OPEN_GAUGES = [
+  'connections',
+  'connected',
+  'subscribers',
+  'subscribers_pending',
+  'subscriptions',
+  'holding',
+]
 
 /** `isStopping`: nobody follows, and the agents are as failed. */
 export function repairAfter(
@@ -22,7 +29,7 @@ export function repairAfter(
   instrumentsPath: string,
   isStopping: boolean,
 ): void {
-  for (const { slot, stage, shard, roleName } of thread.agents) {
+  for (const { slot, stage, instance, roleName } of thread.agents) {
     const line = new Lifecycle(shared.memory.lifecycle, slot)
     line.leaveFor()
     if (line.state === STATE.starting || line.state === STATE.running) {
@@ -30,7 +37,9 @@ export function repairAfter(
     }
     line.countRestart()
     shared.counters('agent', roleName).add('restarts')
-    closeGauges(shared, stage, shard)
+    closeGauges(shared, stage, instance)
+    // Limits hold for what is open: what was open there no longer counts, at once.
+    if (stage === 'serve') shared.usageBoard(instance).clear()
   }
   if (shared.instruments.abandoned(thread.owner)) {
     new InstrumentLog(instrumentsPath).mend(shared.instruments)
@@ -38,12 +47,13 @@ export function repairAfter(
   }
 }
 
-function closeGauges(shared: Shared, stage: StageName, shard: number): void {
-  for (const { set, labels } of shared.memory.counterBlocks) {
-    const isOwn = set === (stage as CounterSetName)
-    const [label = ''] = Object.values(labels)
-    if (!isOwn || ('shard' in labels && label !== String(shard))) continue
-    const counters = shared.counters(set, label)
+function closeGauges(shared: Shared, stage: StageName, instance: number): void {
+  for (const block of shared.memory.counterBlocks) {
+    const { set, key, labels } = block
+    if (set !== (stage as CounterSetName)) continue
+    if ('shard' in labels && key !== String(instance)) continue
+    if (stage === 'serve' && block.instance !== instance) continue
+    const counters = shared.countersOf(block)
     for (const name of OPEN_GAUGES) {
       const gauge = counters.names.find((known) => known === name)
       if (gauge !== undefined) counters.set(gauge, 0)

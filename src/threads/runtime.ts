@@ -6,7 +6,8 @@ import type { Config } from '../config/schema.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { LogFormat } from '../ops/log.ts'
-import type { Answer, Question } from '../ops/questions.ts'
+import type { AccountsQuestion, Answer, Question } from '../ops/questions.ts'
+import type { SubscriberAccount } from '../serve/feed/account.ts'
 import type { RedisTarget } from '../storage/redis/config.ts'
 import type { ThreadPlan } from './plan.ts'
 import type { SharedMemory } from './shared-memory.ts'
@@ -69,7 +70,8 @@ export interface WorkerData {
 export type FromWorker =
   | { type: 'listening'; name: string; address: string }
   | { type: 'incident'; report: IncidentReport }
-  | { type: 'question'; id: number; question: Question }
+  | { type: 'question'; id: number; question: Question | AccountsQuestion }
+  | { type: 'accounts'; id: number; role: string; subscribers: readonly SubscriberAccount[] }
   | {
       type: 'start-failed'
       roleName: string
@@ -78,8 +80,7 @@ export type FromWorker =
       stack: string | undefined
     }
 
-export interface ToWorker {
-  readonly type: 'answer'
-  readonly id: number
-  readonly answer: Answer
-}
+export type ToWorker =
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer }
+  /** Tell of up to `max` of your subscribers: see roll-call.ts. */
+  | { readonly type: 'roll-call'; readonly id: number; readonly max: number }

@@ -3,6 +3,7 @@
 // SharedMemory is plain data (it crosses to workers by structured clone). Shared holds the typed
 // accessors of one thread.
 
+import { randomUUID } from 'node:crypto'
 import { ChangeNotice } from '../aggregate/change-notice.ts'
 import { LatestTable } from '../aggregate/latest-table.ts'
 import type { Config } from '../config/schema.ts'
@@ -17,7 +18,7 @@ import {
   TICK_RING_TICKS,
 } from '../limits.ts'
 import { type CounterName, type CounterSetName, counterNames } from '../ops/counter-catalog.ts'
-import { CounterSet } from '../ops/counters.ts'
+import { type CounterReader, CounterSet, CounterSums } from '../ops/counters.ts'
 import { MAIN_THREAD } from '../ops/profiling/thread-target.ts'
 import { FRAME_PRODUCERS, type FrameProducer, POSITION, POSITION_COUNT } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
@@ -26,20 +27,30 @@ import { GroupCommit } from '../ring/group-commit.ts'
 import { SharedSeq } from '../ring/shared-seq.ts'
 import { SharedText } from '../ring/shared-text.ts'
 import { createTickRing } from '../ring/tick-ring-layout.ts'
+import { UsageBoard } from '../serve/access/usage-board.ts'
 import type { BreakerBoard } from '../storage/breaker.ts'
 import { InstrumentTable } from '../tick/instruments.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { ShardStart } from './open-shard.ts'
-import { MAIN_OWNER, type ThreadPlan } from './plan.ts'
+import { MAIN_OWNER, serveRole, type ThreadPlan } from './plan.ts'
+
+/** A producer's way to decode, and back. */
+export interface FrameWay {
+  readonly producer: FrameProducer
+  /** Of serve: which of its threads; else 0. */
+  readonly instance: number
+  readonly frames: SharedArrayBuffer
+  readonly feedback: SharedArrayBuffer
+}
 
 export interface ShardMemory {
   /** Sequence of the first record of this epoch. */
   readonly firstSeq: number
   readonly epoch: number
-  readonly frames: Readonly<Record<FrameProducer, SharedArrayBuffer>>
-  readonly feedback: Readonly<Record<FrameProducer, SharedArrayBuffer>>
-  /** Serve to decode: books that need a fresh image. */
-  readonly wantedBooks: SharedArrayBuffer
+  /** In the order of FRAME_PRODUCERS. */
+  readonly ways: readonly FrameWay[]
+  /** Serve to decode, by serve thread: books that need a fresh image. */
+  readonly wantedBooks: readonly SharedArrayBuffer[]
   readonly ticks: SharedArrayBuffer
   /** Of decode: ends of its groups; see ring/group-commit.ts. */
   readonly groups: SharedArrayBuffer
@@ -57,6 +68,10 @@ export interface ShardMemory {
 
 export interface CounterBlock {
   readonly set: CounterSetName
+  /** Its source, shard, dependency, thread or role; '' where the set has one in all. */
+  readonly key: string
+  /** The serve thread that writes it; 0 where no serve thread does. */
+  readonly instance: number
   /** What distinguishes this block from others of the set: {source: 'push'}, {shard: '0'}. */
   readonly labels: Readonly<Record<string, string>>
   readonly byteOffset: number
@@ -73,6 +88,11 @@ export interface SharedMemory {
   readonly counterBlocks: readonly CounterBlock[]
   /** Last errors of the breakers: a text a name of `breakerNames`. */
   readonly breakerErrors: SharedArrayBuffer
+  /** Of holders of keys and addresses, over all serve threads: a UsageBoard. */
+  readonly usage: SharedArrayBuffer
+  /** Where a name belongs on it, nobody can choose. */
+  readonly usageSalt: string
+  readonly serveThreads: number
   readonly shards: readonly ShardMemory[]
 }
 
@@ -83,6 +103,8 @@ export function createSharedMemory(
 ): SharedMemory {
   const agentCount = threads.reduce((sum, thread) => sum + thread.agents.length, 0)
   const { blocks, size } = layOutCounters(config, threads)
+  const serveThreads = config.serve.threads
+  const breakerCount = breakerNames(starts.length, serveThreads).length
   return {
     bells: new SharedArrayBuffer(Doorbell.bytes(threads.length)),
     lifecycle: new SharedArrayBuffer(Lifecycle.bytes(agentCount + threads.length)),
@@ -91,16 +113,22 @@ export function createSharedMemory(
     notice: ChangeNotice.create(),
     counters: new SharedArrayBuffer(size),
     counterBlocks: blocks,
-    breakerErrors: new SharedArrayBuffer(SharedText.bytes(breakerNames(starts.length).length)),
-    shards: starts.map(createShard),
+    breakerErrors: new SharedArrayBuffer(SharedText.bytes(breakerCount)),
+    usage: UsageBoard.create(serveThreads),
+    usageSalt: randomUUID(),
+    serveThreads,
+    shards: starts.map((start) => createShard(start, serveThreads)),
   }
 }
 
-function createShard(start: ShardStart): ShardMemory {
-  const perProducer = (bytes: number) =>
-    Object.fromEntries(
-      FRAME_PRODUCERS.map((name) => [name, new SharedArrayBuffer(frameRingBytes(bytes))]),
-    ) as Record<FrameProducer, SharedArrayBuffer>
+function createShard(start: ShardStart, serveThreads: number): ShardMemory {
+  const ring = (bytes: number) => new SharedArrayBuffer(frameRingBytes(bytes))
+  const ways = FRAME_PRODUCERS.flatMap((producer) =>
+    Array.from({ length: producer === 'serve' ? serveThreads : 1 }, (_, instance): FrameWay => {
+      const feedback = ring(FEEDBACK_RING_BYTES)
+      return { producer, instance, frames: ring(FRAME_RING_BYTES), feedback }
+    }),
+  )
   const positions = new SharedArrayBuffer(SharedSeq.bytes(POSITION_COUNT))
   for (const slot of [POSITION.start, POSITION.written, POSITION.durable]) {
     new SharedSeq(positions, slot).store(start.nextSeq)
@@ -113,9 +141,8 @@ function createShard(start: ShardStart): ShardMemory {
     originSeq: start.originSeq,
     batchIds: start.batchIds,
     marks: createTickRing(MARK_RING_MARKS, 0),
-    frames: perProducer(FRAME_RING_BYTES),
-    feedback: perProducer(FEEDBACK_RING_BYTES),
-    wantedBooks: new SharedArrayBuffer(frameRingBytes(FEEDBACK_RING_BYTES)),
+    ways,
+    wantedBooks: Array.from({ length: serveThreads }, () => ring(FEEDBACK_RING_BYTES)),
     ticks: createTickRing(TICK_RING_TICKS, start.nextSeq),
     poison: PoisonList.create(),
     groups: new SharedArrayBuffer(GroupCommit.bytes(counterNames('decode').length)),
@@ -123,10 +150,16 @@ function createShard(start: ShardStart): ShardMemory {
   }
 }
 
-/** Dependencies with a circuit breaker. `history`: what serve reads of PostgreSQL. */
-export function breakerNames(shards: number): string[] {
+/** Dependencies with a circuit breaker; its owner is one thread. */
+export function breakerNames(shards: number, serveThreads: number): string[] {
   const writers = Array.from({ length: shards }, (_, shard) => `postgres-${shard}`)
-  return [...writers, 'redis', 'history']
+  const readers = Array.from({ length: serveThreads }, (_, instance) => historyBreaker(instance))
+  return [...writers, 'redis', ...readers]
+}
+
+/** Of what a serve thread reads of PostgreSQL. */
+export function historyBreaker(instance: number): string {
+  return instance === 0 ? 'history' : `history-${instance}`
 }
 
 /** One block a set and label; each begins on lines of its own, as each has its own writer. */
@@ -136,13 +169,23 @@ function layOutCounters(
 ): { blocks: CounterBlock[]; size: number } {
   const blocks: CounterBlock[] = []
   let size = 0
-  const place = (set: CounterSetName, labels: Record<string, string>) => {
-    blocks.push({ set, labels, byteOffset: size })
+  const place = (set: CounterSetName, labels: Record<string, string>, instance = 0, role = {}) => {
+    const [key = ''] = Object.values(labels)
+    blocks.push({ set, key, instance, labels: { ...labels, ...role }, byteOffset: size })
     const bytes = counterNames(set).length * Float64Array.BYTES_PER_ELEMENT
     size += Math.ceil(bytes / CACHE_ISOLATION_BYTES) * CACHE_ISOLATION_BYTES
   }
-  for (const { name } of config.sources) {
-    place('source', { source: name })
+  // Where several threads serve, each block says whose it is.
+  const placeEach = (set: CounterSetName, labels: Record<string, string>) => {
+    const count = config.serve.threads
+    for (let instance = 0; instance < count; instance++) {
+      place(set, labels, instance, count === 1 ? {} : { role: serveRole(instance) })
+    }
+  }
+  for (const { name, type } of config.sources) {
+    // What is pushed over HTTP is put on the rings by the threads that serve.
+    const placeSource = type === 'http' ? placeEach : place
+    placeSource('source', { source: name })
     place('decode', { source: name })
     place('driven', { source: name })
   }
@@ -159,13 +202,15 @@ function layOutCounters(
     place('thread', { thread: name })
     for (const { roleName } of agents) place('agent', { role: roleName })
   }
-  for (const dependency of breakerNames(config.shards)) place('breaker', { dependency })
+  for (const dependency of breakerNames(config.shards, config.serve.threads)) {
+    place('breaker', { dependency })
+  }
   place('ledger', {})
   place('incidents', {})
   place('letters', {})
   place('aggregate', {})
   place('redis', {})
-  place('serve', {})
+  placeEach('serve', {})
   return { blocks, size }
 }
 
@@ -205,6 +250,12 @@ export class Shared {
     return this.position(shard, POSITION.durable).load()
   }
 
+  /** A serve thread's view of what all of them count of holders and addresses. */
+  usageBoard(instance: number): UsageBoard {
+    const { usage, serveThreads, usageSalt } = this.memory
+    return new UsageBoard(usage, serveThreads, instance, usageSalt)
+  }
+
   /** The same object at each call: a thread that rings itself must be known to it. */
   bell(thread: ThreadPlan): Doorbell {
     const known = this.#bells.get(thread.bell)
@@ -214,21 +265,48 @@ export class Shared {
     return bell
   }
 
+  /** A producer's way to decode. */
+  way(shard: number, producer: FrameProducer, instance = 0): FrameWay {
+    const { ways } = this.shard(shard)
+    return ways.find((way) => way.producer === producer && way.instance === instance) as FrameWay
+  }
+
   /** Where the breaker of a dependency is seen; it is one of `breakerNames`. */
   breaker(name: string): BreakerBoard {
-    const slot = breakerNames(this.memory.shards.length).indexOf(name)
+    const { shards, serveThreads } = this.memory
+    const slot = breakerNames(shards.length, serveThreads).indexOf(name)
     return {
       counters: this.counters('breaker', name),
       lastError: new SharedText(this.memory.breakerErrors, slot),
     }
   }
 
-  /** The counters of a set; `label` is its source, shard, dependency, thread or role, or ''. */
-  counters<Set extends CounterSetName>(set: Set, label = ''): CounterSet<CounterName<Set>> {
+  /** The counters of a set; `key` and `instance` as in CounterBlock. */
+  counters<Set extends CounterSetName>(
+    set: Set,
+    key = '',
+    instance = 0,
+  ): CounterSet<CounterName<Set>> {
     const block = this.memory.counterBlocks.find(
-      (candidate) => candidate.set === set && (Object.values(candidate.labels)[0] ?? '') === label,
+      (each) => each.set === set && each.key === key && each.instance === instance,
     )
-    if (block === undefined) throw new Error(`no counters ${set} ${label}`)
-    return new CounterSet(counterNames(set), this.memory.counters, block.byteOffset)
+    if (block === undefined) throw new Error(`no counters ${set} ${key}`)
+    return this.countersOf(block) as CounterSet<CounterName<Set>>
+  }
+
+  countersOf({ set, byteOffset }: CounterBlock): CounterSet {
+    return new CounterSet(counterNames(set), this.memory.counters, byteOffset)
+  }
+
+  /** As one, whichever serve threads write them; but for those of `except`. */
+  sums<Set extends CounterSetName>(
+    set: Set,
+    key = '',
+    except = -1,
+  ): CounterReader<CounterName<Set>> {
+    const blocks = this.memory.counterBlocks.filter(
+      (each) => each.set === set && each.key === key && each.instance !== except,
+    )
+    return new CounterSums(blocks.map((block) => this.countersOf(block)))
   }
 }

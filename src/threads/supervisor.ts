@@ -12,13 +12,14 @@ import { THREAD_END_MS_MAX } from '../limits.ts'
 import { systemAddon } from '../native/addon.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
-import type { Answer, Question } from '../ops/questions.ts'
+import type { AccountsQuestion, Answer, Question } from '../ops/questions.ts'
 import { PIPELINE, type StageName } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { COMMAND, Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import type { AgentPlan, ThreadPlan } from './plan.ts'
 import { repairAfter } from './repair.ts'
+import { RollCall } from './roll-call.ts'
 import type { FromWorker, Runtime, ToWorker } from './runtime.ts'
 import { Shared, type SharedMemory } from './shared-memory.ts'
 import { cuts, testFaults } from './test-faults.ts'
@@ -61,6 +62,7 @@ export class Supervisor {
   readonly #threads: readonly WorkerThread[]
   readonly #watches = new Map<WorkerThread, ThreadWatch>()
   readonly #memoryWatch: MemoryWatch
+  readonly #rollCall = new RollCall()
   readonly #cutTimers: NodeJS.Timeout[] = []
   #stopping = false
   #fatal: TickdError | undefined
@@ -209,14 +211,36 @@ export class Supervisor {
       return
     }
     if (message.type === 'question') {
-      const answer = this.#options.onQuestion(message.question)
-      worker.postMessage({ type: 'answer', id: message.id, answer } satisfies ToWorker)
+      void this.#answer(message.id, message.question, worker)
+      return
+    }
+    if (message.type === 'accounts') {
+      this.#rollCall.onTold(message.id, message.role, message.subscribers)
       return
     }
     if (message.stack !== undefined) {
       this.#options.log.error({ role: message.roleName, stack: message.stack }, 'start failed')
     }
     this.#fail(new TickdError(message.code, message.message))
+  }
+
+  async #answer(id: number, question: Question | AccountsQuestion, worker: Worker): Promise<void> {
+    const { onQuestion } = this.#options
+    const answer =
+      question.about === 'subscribers'
+        ? await this.#callRoll(question.max, worker)
+        : onQuestion(question)
+    worker.postMessage({ type: 'answer', id, answer } satisfies ToWorker)
+  }
+
+  /** All threads that serve but the one that asks. */
+  async #callRoll(max: number, asking: Worker): Promise<Answer> {
+    const others = this.#threads.flatMap((thread) => {
+      const agent = thread.plan.agents.find(({ stage }) => stage === 'serve')
+      if (agent === undefined || thread.owns(asking)) return []
+      return [{ role: agent.roleName, tell: (message: ToWorker) => thread.tell(message) }]
+    })
+    return { status: 200, body: JSON.stringify(await this.#rollCall.ask(others, max)) }
   }
 
   /** A thread's end is complete: as it should at a stop, or it is made anew. */

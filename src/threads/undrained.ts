@@ -4,7 +4,7 @@
 // and what is not was never acknowledged.
 
 import { SEQ_MAX } from '../limits.ts'
-import { FRAME_PRODUCERS, GATING_SLOT, POSITION } from '../pipeline.ts'
+import { GATING_SLOT, POSITION } from '../pipeline.ts'
 import { FrameRingProducer } from '../ring/frame-ring.ts'
 import { TickRingConsumer } from '../ring/tick-ring.ts'
 import type { Shared } from './shared-memory.ts'
@@ -21,10 +21,8 @@ export function undrained(shared: Shared): Undrained {
   let frameBytes = 0
   let recordsNotDurable = 0
   let recordsNotStored = 0
-  shared.memory.shards.forEach(({ frames, ticks, firstSeq }, shard) => {
-    for (const producer of FRAME_PRODUCERS) {
-      frameBytes += new FrameRingProducer(frames[producer]).fillBytes
-    }
+  shared.memory.shards.forEach(({ ways, ticks, firstSeq }, shard) => {
+    for (const { frames } of ways) frameBytes += new FrameRingProducer(frames).fillBytes
     recordsNotDurable += new TickRingConsumer(ticks, GATING_SLOT.journal, firstSeq).available()
     const durable = shared.position(shard, POSITION.durable).load()
     const stored = shared.position(shard, POSITION.postgres).load()

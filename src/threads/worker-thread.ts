@@ -10,7 +10,7 @@ import { MIB, THREAD_DEATHS_MAX, THREAD_DEATHS_MS, THREAD_YOUNG_HEAP_BYTES } fro
 import { type Addon, systemAddon } from '../native/addon.ts'
 import type { Log } from '../ops/log.ts'
 import type { ThreadPlan } from './plan.ts'
-import type { FromWorker, WorkerData } from './runtime.ts'
+import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
 import type { Hang } from './thread-watch.ts'
 
 /** An idle event loop turns within a tenth of a second; one in native code may not turn at all. */
@@ -47,6 +47,17 @@ export class WorkerThread {
 
   get isAlive(): boolean {
     return this.#worker !== undefined
+  }
+
+  /** The worker that it has now. */
+  owns(worker: Worker): boolean {
+    return this.#worker === worker
+  }
+
+  /** False: it has no worker now. */
+  tell(message: ToWorker): boolean {
+    this.#worker?.postMessage(message)
+    return this.isAlive
   }
 
   /** Resolves when its worker, if it has one, has ended. */

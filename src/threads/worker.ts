@@ -9,7 +9,7 @@ import { createLog } from '../ops/log.ts'
 import { ThreadMeter } from '../ops/profiling/thread-meter.ts'
 import { LIVE_STAGES } from '../pipeline.ts'
 import { InstrumentLog } from '../tick/instrument-log.ts'
-import { AgentFactory, type FactoryOptions, loadMakers } from './agents.ts'
+import { AgentFactory, type FactoryOptions, loadMakers, type TellAccounts } from './agents.ts'
 import { Asker } from './asker.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { clockFor } from './planted-bugs.ts'
@@ -44,6 +44,7 @@ const meter = new ThreadMeter(shared.counters('thread', thread.name), {
 })
 const faults = testFaults(process.env)
 const asker = new Asker((id, question) => tell({ type: 'question', id, question }))
+let accounts: TellAccounts = () => ({ role: '', subscribers: [] })
 const makers = await loadMakers(thread.agents.map(({ stage }) => stage))
 const options: FactoryOptions = {
   runtime,
@@ -57,6 +58,9 @@ const options: FactoryOptions = {
   faults,
   raise: (report) => tell({ type: 'incident', report }),
   ask: asker.ask,
+  tellsAccounts: (given) => {
+    accounts = given
+  },
 }
 const factory = new AgentFactory(options, makers)
 
@@ -88,7 +92,11 @@ const runner = new Runner({
 
 // A blocking thread has no event loop, and no agent that asks.
 if (!blocking) {
-  parentPort?.on('message', ({ id, answer }: ToWorker) => asker.onAnswer(id, answer))
+  parentPort?.on('message', (message: ToWorker) => {
+    const { id } = message
+    if (message.type === 'answer') asker.onAnswer(id, message.answer)
+    else tell({ type: 'accounts', id, ...accounts(message.max) })
+  })
 }
 await runner.run(meter)
 instrumentLog.close()

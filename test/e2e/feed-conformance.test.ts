@@ -197,6 +197,12 @@ t.test('a daemon that demands nothing keeps the page, and our subscribers agree'
   }
 })
 
+const notLinux = process.platform === 'linux' ? false : 'a port is shared on Linux only'
+t.test('a daemon of which two threads serve, likewise', { skip: notLinux }, async (t) => {
+  const { target } = await start(t, { config: { serve: { listen: { port: 0 }, threads: 2 } } })
+  await keepsPage(t, needing(undefined), target)
+})
+
 t.test('a daemon that demands a key, likewise', async (t) => {
   const [all, narrow] = [generateKey().key, generateKey().key]
   const few: Grant = { ...READ_ALL, symbols: ['NO-SUCH-*'], limits: { subscriptions: 3 } }

@@ -197,7 +197,9 @@ async function decodeSums(daemon: DaemonProcess): Promise<[number, number][]> {
 }
 
 t.test('threads cut down at any instruction, one by one', { skip }, async (t) => {
-  const roles = ['source', 'decode-0', 'journal-0', 'aggregate', 'serve', 'postgres-0']
+  const isLinux = process.platform === 'linux'
+  const serving = isLinux ? ['serve', 'serve-1'] : ['serve']
+  const roles = ['source', 'decode-0', 'journal-0', 'aggregate', ...serving, 'postgres-0']
   let state = seed
   const random = () => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
@@ -211,6 +213,7 @@ t.test('threads cut down at any instruction, one by one', { skip }, async (t) =>
     threads: 'dedicated',
     postgres: 'embedded',
     faults: faults.join(),
+    config: { serve: { listen: { port: 0 }, threads: serving.length } },
   })
   const startedMs = performance.now()
   const lastCutMs = Math.max(...faults.map((fault) => Number(fault.split('@')[1])))

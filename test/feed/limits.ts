@@ -131,7 +131,8 @@ export const LIMITS: readonly FeedCase[] = [
         const { subscriptions = 0 } = limits as Record<string, number>
         const tried = Math.min(subscriptions, SUBSCRIPTIONS_TRIED_MAX)
         for (let i = 0; i < tried; i++) client.send({ id: i, ...noSuch(count + i) })
-        const last = await control(client, ({ id }) => id === tried - 1)
+        // Whoever goes on asking in vain is closed: the first refusal says it.
+        const last = await control(client, ({ id, op }) => id === tried - 1 || op === 'error')
         count += tried
         if (last.op === 'ack') continue
         equal(last.code, 3002)

@@ -93,7 +93,7 @@ class Model {
           postgres: watched(this.#sets.postgres),
         },
       ],
-      serve: watched(this.#sets.serve),
+      serve: [{ role: 'serve', counters: watched(this.#sets.serve) }],
     }
   }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../../clock.ts'
 import { errorText, TickdError } from '../../errors.ts'
 import { ACCESS_CHECK_MS, HOLDERS_MAX, TOKEN_LENGTH_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
-import type { CounterSet } from '../../ops/counters.ts'
+import type { CounterReader, CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
 import type { FeedRefusal, Visit } from '../server.ts'
 import { Addresses, type AddressUse, isLoopback, readableAddress } from './addresses.ts'
@@ -20,6 +20,7 @@ import { KeyRing } from './key-ring.ts'
 import { isOriginAllowed } from './origin.ts'
 import { Pass } from './pass.ts'
 import { badToken, forbidden, tooMuch } from './refusal.ts'
+import type { UsageBoard } from './usage-board.ts'
 import { WatchedFile } from './watched-file.ts'
 import { type WebToken, type WebTokenSettings, WebTokens } from './web-tokens.ts'
 
@@ -46,6 +47,9 @@ export interface AccessOptions {
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** Of the other threads that serve: some limits hold for all together. */
+  readonly others: CounterReader<CounterName<'serve'>>
+  readonly usage: UsageBoard
 }
 
 /** Checks of signatures under way: they take a thread of the pool each. */
@@ -68,7 +72,7 @@ export class Access {
     this.#options = options
     this.settings = settings
     this.#tokens = new WebTokens(settings.jwt)
-    this.#addresses = new Addresses(settings.address_connects_per_second)
+    this.#addresses = new Addresses(settings.address_connects_per_second, options.usage)
     this.#keyFile = new WatchedFile(keysFile)
     const jwks = settings.jwt.jwks_file
     this.#tokenFile = jwks === '' ? undefined : new WatchedFile(jwks)
@@ -110,16 +114,15 @@ export class Access {
     return expiresAtMs > nowMs && (key === undefined || this.#ring.holds(key, nowMs))
   }
 
-  /** Of a connection that has just come, as one of `count`. */
+  /** Of a connection that has just come, as one of `count` of this thread. */
   connects(text: string, count: number): boolean {
-    if (count > this.settings.connections_max) {
+    const { clock, others } = this.#options
+    if (count + others.get('connections') > this.settings.connections_max) {
       return this.#tooMany(text, `more than ${this.settings.connections_max} connections`)
     }
     const address = readableAddress(text)
     if (isLoopback(address)) return true
-    const { clock } = this.#options
-    const nowMs = clock.monoMs()
-    if (this.#addresses.use(address, nowMs).connects.take(1, nowMs) === 0) return true
+    if (this.#addresses.use(address).connects.take(1, clock.monoMs()) === 0) return true
     return this.#tooMany(text, 'connects too often')
   }
 
@@ -133,7 +136,7 @@ export class Access {
 
   /** The counts of an address; undefined = it is not limited. */
   addressUse(address: string): AddressUse | undefined {
-    return isLoopback(address) ? undefined : this.#addresses.use(address, this.#monoMs())
+    return isLoopback(address) ? undefined : this.#addresses.use(address)
   }
 
   /** The token of a request; '' = none. */
@@ -234,18 +237,22 @@ export class Access {
     const limits = { ...this.settings.limits, ...grant.limits }
     const known = this.#holders.get(name)
     if (known !== undefined) {
-      known.limit(limits, this.#monoMs())
+      known.limit(limits)
       return known
     }
-    if (this.#holders.size >= HOLDERS_MAX) return undefined
-    const holder = new Holder(limits, this.#monoMs())
+    const isFull = this.#holders.size >= HOLDERS_MAX
+    const place = isFull ? undefined : this.#options.usage.place(name)
+    if (place === undefined) return undefined
+    const holder = new Holder(limits, place)
     this.#holders.set(name, holder)
     return holder
   }
 
   #forgetHolders(nowMs: number): void {
     for (const [name, holder] of this.#holders) {
-      if (holder.isIdle(nowMs)) this.#holders.delete(name)
+      if (!holder.isIdle(nowMs)) continue
+      this.#holders.delete(name)
+      holder.release()
     }
   }
 

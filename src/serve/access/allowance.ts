@@ -1,37 +1,46 @@
 // A rate with a burst: what may be used now, and how long to wait when it is not enough.
+//
+// All that was used is one moment: when nothing more will have to come back. Until then the burst
+// is short by what comes back in that time; beyond it something is owed. So several threads share
+// an allowance where each keeps a moment of its own and goes by the latest: see UsageBoard.
+
+/** Where the moment is kept: monotonic ms. One that has passed is as good as any other. */
+export interface Moment {
+  get(): number
+  set(ms: number): void
+}
+
+/** Of what is taken: numbers that come back in fractions are not exact. */
+const TOLERANCE = 1e-6
 
 export class Allowance {
   readonly #perMs: number
   readonly #burst: number
-  /** Below 0: it was charged with more than it had. */
-  #left: number
-  #atMs: number
+  readonly #full: Moment
 
-  constructor(perSecond: number, burst: number, nowMs: number) {
+  /** `full`: a moment of its own, long past, if not given. */
+  constructor(perSecond: number, burst: number, full: Moment = ownMoment()) {
     this.#perMs = perSecond / 1000
     this.#burst = burst
-    this.#left = burst
-    this.#atMs = nowMs
+    this.#full = full
   }
 
   /** Takes `count` when they are there. Returns 0, or the milliseconds until they are. */
   take(count: number, nowMs: number): number {
-    this.#gain(nowMs)
-    if (this.#left < count) return Math.ceil((count - this.#left) / this.#perMs)
-    this.#left -= count
+    const left = this.#left(nowMs)
+    if (left < count - TOLERANCE) return Math.ceil((count - left) / this.#perMs)
+    this.charge(count, nowMs)
     return 0
   }
 
   /** Takes `count` whether they are there or not. */
   charge(count: number, nowMs: number): void {
-    this.#gain(nowMs)
-    this.#left -= count
+    this.#full.set(Math.max(this.#full.get(), nowMs) + count / this.#perMs)
   }
 
   /** What was charged beyond the allowance and has not come back yet. */
   debt(nowMs: number): number {
-    this.#gain(nowMs)
-    return Math.max(0, -this.#left)
+    return Math.max(0, -this.#left(nowMs))
   }
 
   /** Milliseconds until nothing is owed; 0 = nothing is. */
@@ -41,12 +50,20 @@ export class Allowance {
 
   /** Nothing was used lately: it need not be remembered. */
   isFull(nowMs: number): boolean {
-    this.#gain(nowMs)
-    return this.#left >= this.#burst
+    return this.#full.get() <= nowMs
   }
 
-  #gain(nowMs: number): void {
-    this.#left = Math.min(this.#burst, this.#left + (nowMs - this.#atMs) * this.#perMs)
-    this.#atMs = nowMs
+  #left(nowMs: number): number {
+    return this.#burst - Math.max(0, this.#full.get() - nowMs) * this.#perMs
+  }
+}
+
+function ownMoment(): Moment {
+  let ms = Number.NEGATIVE_INFINITY
+  return {
+    get: () => ms,
+    set: (later) => {
+      ms = later
+    },
   }
 }

@@ -3,12 +3,18 @@
 // Bounded in every direction: the same decision again within a minute is counted and written as one
 // line; different ones, and text that waits for the disk, have a limit beyond which they are
 // counted (`audit_dropped`); two files, of half the budget each. Written without waiting, as the
-// thread that decides also serves. A token never appears in it.
+// thread that decides also serves. A token never appears in it. Where several threads serve, all
+// append to the one file, whole lines in one write; the first of them turns it over.
 
 import { appendFile, appendFileSync, chmodSync, existsSync, renameSync, statSync } from 'node:fs'
 import type { Clock } from '../../clock.ts'
 import { errorText } from '../../errors.ts'
-import { AUDIT_BUFFER_LENGTH_MAX, AUDIT_DECISIONS_MAX, AUDIT_REPEAT_MS } from '../../limits.ts'
+import {
+  ACCESS_CHECK_MS,
+  AUDIT_BUFFER_LENGTH_MAX,
+  AUDIT_DECISIONS_MAX,
+  AUDIT_REPEAT_MS,
+} from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
 import { formatTime } from '../../tick/time.ts'
 
@@ -29,6 +35,8 @@ export interface AuditLogOptions {
   readonly clock: Clock
   readonly log: Log
   readonly onDrop: (count: number) => void
+  /** It turns the file over when that is full; one of those who write it does. */
+  readonly turnsOver: boolean
 }
 
 interface Repeated {
@@ -45,7 +53,7 @@ export class AuditLog {
   /** Decisions of the last minute, the oldest first. */
   readonly #recent = new Map<string, Repeated>()
   #text = ''
-  #fileBytes: number
+  #lookedAtMs = Number.NEGATIVE_INFINITY
   /** The write under way. */
   #writing: Promise<void> | undefined
   #hasFailed = false
@@ -53,8 +61,7 @@ export class AuditLog {
   constructor(options: AuditLogOptions) {
     this.#options = options
     const { file } = options
-    this.#fileBytes = existsSync(file) ? statSync(file).size : 0
-    if (this.#fileBytes > 0) chmodSync(file, MODE)
+    if (existsSync(file)) chmodSync(file, MODE)
   }
 
   note(decision: Decision): void {
@@ -79,11 +86,11 @@ export class AuditLog {
       this.#recent.delete(key)
       if (count > 0) this.#write(decision, count)
     }
+    this.#turnOver(nowMs)
     if (this.#text === '' || this.#writing !== undefined) return
     const { file } = this.#options
     const text = this.#text
     this.#text = ''
-    this.#turnOver()
     this.#writing = new Promise((resolve) => {
       appendFile(file, text, { mode: MODE }, (error) => {
         this.#writing = undefined
@@ -129,22 +136,26 @@ export class AuditLog {
     this.#text += `${JSON.stringify(line)}\n`
   }
 
-  /** The full file becomes the old one; what was older goes. */
-  #turnOver(): void {
-    const { file, bytesMax } = this.#options
-    if (this.#fileBytes < bytesMax / 2) return
+  /**
+   * The full file becomes the old one; what was older goes. What others are just writing goes with
+   * it, whole. Looked at now and then, as others write it too.
+   */
+  #turnOver(nowMs: number): void {
+    const { file, bytesMax, turnsOver } = this.#options
+    if (!turnsOver || nowMs - this.#lookedAtMs < ACCESS_CHECK_MS) return
+    this.#lookedAtMs = nowMs
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
+    if (size < bytesMax / 2) return
     try {
       renameSync(file, `${file}.1`)
     } catch (error) {
       this.#options.log.warn({ file, error: errorText(error) }, 'the audit log cannot be rotated')
     }
-    this.#fileBytes = 0
   }
 
   #wrote(text: string, error: Error | null): void {
     const { log, file, onDrop } = this.#options
     if (error === null) {
-      this.#fileBytes += Buffer.byteLength(text)
       this.#hasFailed = false
       return
     }

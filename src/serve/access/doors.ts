@@ -6,7 +6,7 @@ import type { Clock } from '../../clock.ts'
 import { errorText, TickdError } from '../../errors.ts'
 import { ACCESS_CHECK_MS } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
-import type { CounterSet } from '../../ops/counters.ts'
+import type { CounterReader, CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
 import type { Feed } from '../feed/feed.ts'
 import type { HttpHandler, Server } from '../server.ts'
@@ -15,6 +15,7 @@ import { AuditLog } from './audit-log.ts'
 import { checkCertificate, type TlsFiles } from './certificate.ts'
 import { FeedGate } from './feed-gate.ts'
 import { HttpGate } from './http-gate.ts'
+import type { UsageBoard } from './usage-board.ts'
 import { WatchedFile } from './watched-file.ts'
 
 /** What the configuration says of access. */
@@ -36,6 +37,10 @@ export interface DoorsOptions {
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** Of the other threads that serve: some limits hold for all together. */
+  readonly others: CounterReader<CounterName<'serve'>>
+  /** What holders and addresses use, over all threads; this one's part is cleared. */
+  readonly usage: UsageBoard
 }
 
 export class Doors {
@@ -47,7 +52,7 @@ export class Doors {
   #checkedAtMs = 0
 
   constructor(options: DoorsOptions) {
-    const { plan, feed, bufferBytes, clock, log, counters, http } = options
+    const { plan, feed, bufferBytes, clock, log, counters, others, usage, http } = options
     this.#options = options
     const { settings, keysFile, auditFile, isInsecure, tls } = plan
     const directory = path.dirname(auditFile)
@@ -58,9 +63,12 @@ export class Doors {
       clock,
       log,
       onDrop: (count) => counters.add('audit_dropped', count),
+      turnsOver: usage.own === 0,
     })
-    this.access = new Access({ settings, keysFile, isInsecure, audit, clock, log, counters })
-    this.feed = new FeedGate({ feed, access: this.access, bufferBytes, clock, counters })
+    usage.clear()
+    const judge = { settings, keysFile, isInsecure, audit, usage }
+    this.access = new Access({ ...judge, clock, log, counters, others })
+    this.feed = new FeedGate({ feed, access: this.access, bufferBytes, clock, counters, others })
     this.http = new HttpGate({ access: this.access, clock, counters, next: http })
     const files = tls === undefined ? [] : [tls.cert_file, tls.key_file]
     this.#tlsFiles = files.map((file) => new WatchedFile(file))

@@ -9,7 +9,7 @@
 import type { Clock } from '../../clock.ts'
 import { FEED_PENDING_MAX, FEED_STRIKES_MAX, TOKEN_LENGTH_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
-import type { CounterSet } from '../../ops/counters.ts'
+import type { CounterReader, CounterSet } from '../../ops/counters.ts'
 import { CLOSE_CODES, errorJson, type Refusal } from '../feed/errors.ts'
 import type { Feed } from '../feed/feed.ts'
 import type { Subscriber } from '../feed/subscriber.ts'
@@ -46,6 +46,8 @@ export interface FeedGateOptions {
   readonly bufferBytes: number
   readonly clock: Clock
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** Of the other threads that serve: some limits hold for all together. */
+  readonly others: CounterReader<CounterName<'serve'>>
 }
 
 export class FeedGate implements FeedHandler<Visitor> {
@@ -63,7 +65,7 @@ export class FeedGate implements FeedHandler<Visitor> {
 
   /** Of a handshake; its answer is a pass, a pending one, or a refusal. */
   admit(visit: Visit, answer: (verdict: Pass | FeedRefusal) => void): void {
-    const { access, counters } = this.#options
+    const { access, counters, others } = this.#options
     const address = readableAddress(visit.address)
     const refuse = (refusal: FeedRefusal, who: string, why: string) => {
       counters.add(refusal.status === 429 ? 'access_limited' : 'access_denied')
@@ -90,7 +92,7 @@ export class FeedGate implements FeedHandler<Visitor> {
         else if (hasRoom(verdict)) answer(verdict)
         else refuse(tooMuch(fullText(verdict), CONNECTION_RETRY_MS), verdict.who, 'connections')
       })
-    } else if (this.#pending.size >= FEED_PENDING_MAX) {
+    } else if (this.#pending.size + others.get('subscribers_pending') >= FEED_PENDING_MAX) {
       const message = 'too many connections without a token; send it in the handshake'
       refuse(tooMuch(message, CONNECTION_RETRY_MS), 'unknown', 'connections without a token')
     } else answer(new Pass({ who: 'unknown', grant: GRANT_NONE, address, isPending: true }))
@@ -110,7 +112,7 @@ export class FeedGate implements FeedHandler<Visitor> {
     }
     this.#visitors.add(visitor)
     const use = pass.address === '' ? undefined : access.addressUse(pass.address)
-    if (use !== undefined) use.subscriberCount++
+    use?.subscriberCame()
     if (pass.isPending) {
       this.#pending.add(visitor)
       this.#countPending()
@@ -155,7 +157,7 @@ export class FeedGate implements FeedHandler<Visitor> {
     if (this.#pending.delete(visitor)) this.#countPending()
     const { pass } = visitor
     const use = pass.address === '' ? undefined : access.addressUse(pass.address)
-    if (use !== undefined && use.subscriberCount > 0) use.subscriberCount--
+    use?.subscriberWent()
     this.#release(visitor)
   }
 
@@ -204,7 +206,14 @@ export class FeedGate implements FeedHandler<Visitor> {
     const { feed, access } = this.#options
     if (this.#pending.delete(visitor)) this.#countPending()
     visitor.pass = pass
-    if (pass.holder !== undefined) pass.holder.connectionCount++
+    pass.holder?.connected()
+    // Another thread may have let somebody in since there was room. It is counted before it is
+    // judged, so that there are never too many; of two at the same instant neither may stay.
+    if (isOver(pass)) {
+      pass.holder?.disconnected()
+      this.#deny(visitor, 'key_limit', 'connections', undefined, CONNECTION_RETRY_MS)
+      return
+    }
     visitor.socket.meter(pass.holder)
     if (access.isDemanded) {
       const { who, address } = pass
@@ -217,7 +226,7 @@ export class FeedGate implements FeedHandler<Visitor> {
 
   #release({ pass, subscriber }: Visitor): void {
     if (subscriber === undefined) return
-    if (pass.holder !== undefined) pass.holder.connectionCount--
+    pass.holder?.disconnected()
     this.#options.feed.close(subscriber)
   }
 
@@ -262,6 +271,10 @@ const TEXT: Readonly<Record<string, string>> = {
 
 function hasRoom({ holder }: Pass): boolean {
   return holder === undefined || holder.connectionCount < holder.limits.connections
+}
+
+function isOver({ holder }: Pass): boolean {
+  return holder !== undefined && holder.connectionCount > holder.limits.connections
 }
 
 function fullText({ holder }: Pass): string {

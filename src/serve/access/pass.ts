@@ -78,11 +78,11 @@ export class Pass {
   }
 
   subscribed(): void {
-    if (this.holder !== undefined) this.holder.subscriptionCount++
+    this.holder?.subscribed()
   }
 
   unsubscribed(): void {
-    if (this.holder !== undefined) this.holder.subscriptionCount--
+    this.holder?.unsubscribed()
   }
 
   mayRead(channel: string): boolean {

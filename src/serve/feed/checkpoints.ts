@@ -4,7 +4,9 @@
 // kept in memory, and in a file of lines beside the journal, so that they outlive the daemon. Only
 // a help: without them a replay begins where the epoch does, or, where that is no longer kept,
 // cannot be. So the file is not fsynced, a line that is damaged is passed over, and a disk that
-// refuses is told once. Bounded: beyond BYTES_MAX every second one is forgotten.
+// refuses is told once. Bounded: beyond BYTES_MAX every second one is forgotten. The counts are of
+// the journal, the same whoever counts: where several threads serve, one writes the file and the
+// others read it at their start.
 //
 // The beginning of each epoch is such a place, too, with no counts, and is never thinned out: a
 // store that has older records than the journal (feed-journal.ts) does not know of epochs.
@@ -44,14 +46,16 @@ export class Checkpoints {
   readonly #path: string
   readonly #journal: string
   readonly #log: Log
+  readonly #writes: boolean
   #list: Checkpoint[] = []
   #bytes = 0
   #fileBytes = 0
   #isTold = false
 
-  /** `path` '' = in memory only. `journal`: its id. */
-  constructor(path: string, journal: string, log: Log) {
+  /** `path` '' = in memory only. `journal`: its id. `writes`: of those who use a file, one does. */
+  constructor(path: string, journal: string, log: Log, writes = true) {
     this.#path = path
+    this.#writes = writes && path !== ''
     this.#journal = journal
     this.#log = log
     if (path === '') return
@@ -60,7 +64,7 @@ export class Checkpoints {
       if (checkpoint !== undefined) this.#put(checkpoint)
     }
     this.#list.sort((a, b) => a.epoch - b.epoch || a.seq - b.seq)
-    this.#rewrite()
+    if (this.#writes) this.#rewrite()
   }
 
   /** Ascending. */
@@ -82,7 +86,7 @@ export class Checkpoints {
     if (oldest !== undefined) this.#list = this.#list.filter((each) => each.epoch >= oldest.epoch)
     this.#bytes = this.#list.reduce((sum, { counts }) => sum + counts.byteLength, 0)
     this.#put({ epoch, seq, recvMs, counts: new Float64Array(0) })
-    if (this.#path !== '') this.#rewrite()
+    if (this.#writes) this.#rewrite()
   }
 
   /** Notes where a tally stands. Forgets what lies before `oldestSeq`. */
@@ -96,7 +100,7 @@ export class Checkpoints {
     for (const checkpoint of kept) this.#put(checkpoint)
     const checkpoint = { epoch: tally.epoch, seq: tally.seq, recvMs, counts }
     this.#put(checkpoint)
-    if (this.#path === '') return
+    if (!this.#writes) return
     if (this.#fileBytes > FEED_CHECKPOINT_BYTES_MAX) this.#rewrite()
     else this.#write(() => this.#append(format(checkpoint, this.#journal)))
   }

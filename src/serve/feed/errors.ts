@@ -32,7 +32,7 @@ export const FEED_ERRORS = {
     meaning: 'PostgreSQL, which has what was asked for, does not answer in time; try later',
   },
   subscription_limit: { code: 3001, meaning: 'too many subscriptions on this connection' },
-  stream_limit: { code: 3002, meaning: 'too many distinct streams in the daemon; try later' },
+  stream_limit: { code: 3002, meaning: 'too many distinct streams; try later' },
   key_limit: { code: 3004, meaning: 'a limit of the key; try again after `retry_after_ms`' },
   auth_required: { code: 4001, meaning: 'send {"op":"auth","token"} first' },
   bad_token: { code: 4002, meaning: 'the token is not known, has expired or was revoked' },

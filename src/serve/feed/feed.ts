@@ -9,7 +9,7 @@ import type { LatestTable } from '../../aggregate/latest-table.ts'
 import type { Clock } from '../../clock.ts'
 import { FEED_BUFFER_SLACK_BYTES, FEED_LATEST_MS, FEED_STREAMS_MAX } from '../../limits.ts'
 import type { CounterName } from '../../ops/counter-catalog.ts'
-import type { CounterSet } from '../../ops/counters.ts'
+import type { CounterReader, CounterSet } from '../../ops/counters.ts'
 import type { Log } from '../../ops/log.ts'
 import type { TickBatch } from '../../tick/batch.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
@@ -28,6 +28,7 @@ import { Images } from './images.ts'
 import { heartbeat, instrumentsJoined, overrunGap, pong } from './messages.ts'
 import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
+import { type ServeThread, sessionName } from './session.ts'
 import { FeedShard, type FeedShardOptions } from './shard.ts'
 import { type Stream, StreamRegistry } from './stream.ts'
 import { Subscriber } from './subscriber.ts'
@@ -48,6 +49,9 @@ export interface FeedOptions {
   readonly clock: Clock
   readonly log: Log
   readonly counters: CounterSet<CounterName<'serve'>>
+  /** Counters of the other threads that serve, and which of how many this one is. */
+  readonly others: CounterReader<CounterName<'serve'>>
+  readonly thread: ServeThread
   /** The book of an instrument needs a fresh image. */
   readonly wantBook?: ((shard: number, instrument: number) => void) | undefined
 }
@@ -72,7 +76,6 @@ export class Feed implements FeedHandler<Subscriber> {
   readonly #subscribing: Subscribing
   /** Shards whose lost records are being counted. */
   readonly #behind = new Set<number>()
-  #sessionLast = 0
   #flushedAtMs = 0
   #latestAtMs = 0
   #sweptAtMs = 0
@@ -126,8 +129,8 @@ export class Feed implements FeedHandler<Subscriber> {
   }
 
   accept(offered: readonly string[]): string | FeedRefusal {
-    const { limits } = this.#options
-    if (this.#subscribers.size >= limits.subscribers_max) {
+    const { limits, others } = this.#options
+    if (this.#subscribers.size + others.get('subscribers') >= limits.subscribers_max) {
       const message = `${limits.subscribers_max} subscribers are connected; try later`
       return { status: 503, code: 'subscriber_limit', message }
     }
@@ -139,20 +142,19 @@ export class Feed implements FeedHandler<Subscriber> {
   }
 
   open(socket: FeedSocket, protocol: string, pass = Pass.open): Subscriber {
-    const { epoch, clock, limits, counters } = this.#options
-    const session = `${epoch}-${++this.#sessionLast}`
+    const { epoch, clock, limits, counters, thread } = this.#options
+    counters.add('connects')
     const nowMs = clock.monoMs()
     const subscriber = new Subscriber(
       socket,
       (protocol === '' ? PROTOCOL_DEFAULT : protocol) as Protocol,
-      session,
+      sessionName(epoch, counters.get('connects'), thread),
       nowMs,
       limits.subscriber_buffer_bytes + FEED_BUFFER_SLACK_BYTES / 2,
       pass,
     )
     this.#subscribers.add(subscriber)
     this.#heartbeatDueMs.set(subscriber, nowMs + limits.heartbeat_ms)
-    counters.add('connects')
     counters.set('subscribers', this.#subscribers.size)
     const shardCount = this.#shards.length
     const serverTime = this.#serverTime()

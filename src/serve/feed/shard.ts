@@ -27,6 +27,8 @@ export interface FeedShardOptions {
   readonly journal: FeedJournal | undefined
   /** Where checkpoints are kept; '' = in memory only. */
   readonly checkpointsPath: string
+  /** It writes them there; else it only reads what is there. */
+  readonly writesCheckpoints: boolean
   readonly instruments: InstrumentTable
   readonly log: Log
 }
@@ -45,11 +47,12 @@ export class FeedShard {
 
   constructor(options: FeedShardOptions, routerOptions: RouterOptions) {
     const { shard, epoch, nextSeq, journal, instruments, checkpointsPath, log } = options
+    const { writesCheckpoints: writes } = options
     this.#options = options
     this.shard = shard
     this.epoch = epoch
     this.journal = journal
-    this.checkpoints = new Checkpoints(checkpointsPath, journal?.id ?? '', log)
+    this.checkpoints = new Checkpoints(checkpointsPath, journal?.id ?? '', log, writes)
     if (journal !== undefined) this.checkpoints.begin(epoch, journal.firstSeq, options.nowMs)
     this.tally = new Tally(instruments.capacity, epoch, journal?.firstSeq ?? nextSeq)
     const last = this.checkpoints.list.findLast((each) => {

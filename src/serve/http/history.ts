@@ -77,6 +77,8 @@ export interface PostgresHistoryOptions {
   readonly breaker: QueryBreaker
   readonly schema: string
   readonly connectTimeoutMs: number
+  /** Queries at once; HISTORY_QUERIES_MAX if not given. */
+  readonly queriesMax?: number
   readonly log: Log
 }
 
@@ -92,11 +94,11 @@ export class PostgresHistory implements History {
   }
 
   async query(kind: HistoryKind, query: HistoryQuery): Promise<HistoryRow[]> {
-    const { breaker, schema } = this.#options
+    const { breaker, schema, queriesMax = HISTORY_QUERIES_MAX } = this.#options
     // Loaded by the first query, not by the start of the daemon.
     const { Pool } = (await import('pg')).default
     const pools = this.#poolsNow(Pool)
-    if (pools.some((pool) => pool.waitingCount >= HISTORY_QUERIES_MAX)) {
+    if (pools.some((pool) => pool.waitingCount >= queriesMax)) {
       throw new HistoryUnavailable('busy', 'too many queries at once; try again', undefined)
     }
     if (!breaker.tryNow()) {
@@ -141,11 +143,11 @@ export class PostgresHistory implements History {
   }
 
   #newPool(Pool: typeof pg.Pool, url: string): pg.Pool {
-    const { connectTimeoutMs, log } = this.#options
+    const { connectTimeoutMs, queriesMax = HISTORY_QUERIES_MAX, log } = this.#options
     const pool = new Pool({
       connectionString: url,
       application_name: 'tickd serve',
-      max: HISTORY_QUERIES_MAX,
+      max: queriesMax,
       connectionTimeoutMillis: connectTimeoutMs,
       statement_timeout: HISTORY_QUERY_MS_MAX,
       // Beyond the server's own, for a server that no longer answers at all.

@@ -13,6 +13,14 @@ export interface LedgerRoutesOptions {
   readonly sources: readonly string[]
   /** Accounts of up to `max` subscribers. */
   readonly accounts: (max: number) => SubscriberAccount[]
+  /** Of those of the other threads that serve. Never rejects. */
+  readonly otherAccounts: (max: number) => Promise<OtherAccounts>
+}
+
+export interface OtherAccounts {
+  readonly subscribers: readonly SubscriberAccount[]
+  /** Roles of those that have not told of theirs in time, or are just being made anew. */
+  readonly silent: readonly string[]
 }
 
 export class LedgerRoutes {
@@ -46,9 +54,10 @@ export class LedgerRoutes {
     try {
       const asked = question()
       // Never rejects; who asks in vain is answered with 503.
-      void this.#options.ask(asked).then(({ status, body }: Answer) => {
+      void this.#options.ask(asked).then(async ({ status, body }: Answer) => {
         const isLedger = asked.about === 'ledger' && status === 200
-        reply.send({ status, contentType: JSON_TYPE, body: isLedger ? this.#extend(body) : body })
+        const text = isLedger ? await this.#extend(body) : body
+        reply.send({ status, contentType: JSON_TYPE, body: text })
       })
     } catch (thrown) {
       if (!(thrown instanceof BadParameter)) throw thrown
@@ -57,9 +66,13 @@ export class LedgerRoutes {
   }
 
   /** Main's object, as text, with the subscribers as its last members. */
-  #extend(body: string): string {
-    const subscribers = this.#options.accounts(LEDGER_SUBSCRIBERS_MAX)
-    const own = { subscribers, subscribers_ok: subscribers.every(isBalanced) }
+  async #extend(body: string): Promise<string> {
+    const { accounts, otherAccounts } = this.#options
+    const others = await otherAccounts(LEDGER_SUBSCRIBERS_MAX)
+    const all = [...accounts(LEDGER_SUBSCRIBERS_MAX), ...others.subscribers]
+    const subscribers = all.slice(0, LEDGER_SUBSCRIBERS_MAX)
+    const silent = others.silent.length > 0 ? { subscribers_unknown_of: others.silent } : {}
+    const own = { subscribers, subscribers_ok: subscribers.every(isBalanced), ...silent }
     return `${body.slice(0, -1)},${JSON.stringify(own).slice(1)}`
   }
 }

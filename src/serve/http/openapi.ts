@@ -216,6 +216,7 @@ export const OPENAPI = {
           damaged_lines: integer,
           subscribers: list({ type: 'object' }),
           subscribers_ok: { type: 'boolean' },
+          subscribers_unknown_of: list(text),
         }),
         description: 'docs/ledger.md says what each number is.',
       },

@@ -45,6 +45,8 @@ export interface StoredRecordsOptions {
   readonly breaker: StoreBreaker
   /** What is read at once, over all shards. */
   readonly readers: { count: number }
+  /** Of them, at most; FEED_STORE_REPLAYS_MAX if not given. */
+  readonly readersMax?: number
 }
 
 const MARGINS_MS = [2000, 60_000, 3_600_000, 86_400_000, Number.POSITIVE_INFINITY]
@@ -62,7 +64,8 @@ export class StoredRecords {
   }
 
   get isFull(): boolean {
-    return this.#options.readers.count >= FEED_STORE_REPLAYS_MAX
+    const { readers, readersMax = FEED_STORE_REPLAYS_MAX } = this.#options
+    return readers.count >= readersMax
   }
 
   /** `recvMs`: about when the first record was received. undefined = it is full. */

@@ -2,6 +2,7 @@
 
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type Finding, runChecks } from '../../../src/cli/doctor-checks.ts'
@@ -98,6 +99,13 @@ t.test('a redis-server that is missing fails embedded, and warns auto', async (t
   })
   t.match(await finding('redis', [...set, 'redis.mode=embedded']), { verdict: 'failed' })
   t.match(await finding('redis', [...set, 'redis.mode=auto']), { verdict: 'warning' })
+})
+
+t.test('more serve threads than cores is a warning', async (t) => {
+  t.match(await finding('serve threads', base(t)), { verdict: 'ok', text: '1' })
+  if (process.platform !== 'linux' || availableParallelism() >= 16) return
+  const found = await finding('serve threads', [...base(t), 'serve.threads=16'])
+  t.match(found, { verdict: 'warning', text: /^16 on \d+ cores/ })
 })
 
 t.test('fewer files than subscribers is a warning', async (t) => {

@@ -3,9 +3,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { crossCheck } from '../../../src/config/cross-check.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { SOURCES_MAX } from '../../../src/limits.ts'
 
+const skip = process.platform === 'linux' ? false : 'serve.threads is for Linux'
 const accepts = (set: string[]): boolean => loadConfig({ set }) !== undefined
 const rejects = (set: string[]): string => {
   try {
@@ -125,4 +127,30 @@ t.test('back-off does not begin above its end', async (t) => {
     rejects([`sources=[{${source}, backoff_min_ms: 101, backoff_max_ms: 100}]`]),
     /backoff_min_ms: 101 is more than backoff_max_ms/,
   )
+})
+
+t.test('several threads serve where the kernel shares a port among them', async (t) => {
+  const { config } = loadConfig()
+  const several = { ...config, serve: { ...config.serve, threads: 2 } }
+  t.same(crossCheck(several, 'linux'), [])
+  t.same(crossCheck(config, 'darwin'), [], 'one serves anywhere')
+  t.match(crossCheck(several, 'darwin'), [
+    { path: ['serve', 'threads'], text: /on Linux only; this is darwin/ },
+  ])
+  t.match(rejects(['serve.threads=17']), /serve\.threads/)
+  t.match(rejects(['serve.threads=0']), /serve\.threads/)
+})
+
+t.test('no thread of a table has the name of a serve agent', { skip }, async (t) => {
+  const rest = 'rest: [journal, aggregate, postgres, redis]'
+  const table = (name: string) => `threads={${name}: [source, decode, serve], ${rest}}`
+  t.ok(accepts(['serve.threads=3', table('hot')]))
+  t.ok(accepts([table('serve-1')]), 'there is no such agent')
+  t.match(
+    rejects(['serve.threads=3', table('serve-1')]),
+    /threads\.serve-1: serve-1 is the thread of a serve agent/,
+  )
+  t.ok(accepts(['serve.threads=3', table('serve-3')]))
+  t.ok(accepts(['serve.threads=3', table('serve')]))
+  t.match(rejects(['serve.threads=3', 'shards=2', table('serve')]), /serve-1 is the thread of/)
 })

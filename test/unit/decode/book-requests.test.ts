@@ -14,7 +14,7 @@ function ring(): { sender: FeedbackSender; receiver: FeedbackReceiver } {
 
 t.test('a request goes to the source whose decoder has the book, and to no other', async (t) => {
   const [serve, source] = [ring(), ring()]
-  const requests = new BookRequests({ wanted: serve.receiver, source: source.sender })
+  const requests = new BookRequests({ wanted: [serve.receiver], source: source.sender })
   const decode = () => {}
   const has = (instrument: number): Decoder => ({ decode, resync: (i) => i === instrument })
   const decoders = new Map([
@@ -31,6 +31,22 @@ t.test('a request goes to the source whose decoder has the book, and to no other
     [5, 8],
     [2, 7],
   ])
+})
+
+t.test('each thread that serves asks on a ring of its own', async (t) => {
+  const [one, other, source] = [ring(), ring(), ring()]
+  const wanted = [one.receiver, other.receiver]
+  const requests = new BookRequests({ wanted, source: source.sender })
+  const decoders = new Map([[0, { decode() {}, resync: () => true }]])
+  one.sender.resync(0, 7)
+  other.sender.resync(0, 8)
+  requests.drain(decoders, STRIDE)
+  const asked: number[] = []
+  source.receiver.drain({
+    onReceipt() {},
+    onResync: (_, instrument) => void asked.push(instrument),
+  })
+  t.same(asked, [7, 8])
 })
 
 for (const format of ['binance', 'binanceUsdm'] as const) {

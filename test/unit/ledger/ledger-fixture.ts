@@ -48,7 +48,7 @@ export class CountedDaemon {
           postgres,
         },
       ],
-      serve,
+      serve: [{ role: 'serve', counters: serve }],
     }
   }
 

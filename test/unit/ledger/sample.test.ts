@@ -38,7 +38,7 @@ t.test('what a frame passes last is read first', async (t) => {
     sources: [
       {
         ...source,
-        source: watched('received', source.source),
+        source: watched('received', daemon.source),
         decode: watched('decode', source.decode),
       },
     ],

@@ -60,3 +60,43 @@ t.test('a table that forgets a role is an error that names it', async (t) => {
   const config = configSchema.parse({ threads: { a: ['source', 'decode', 'journal'] } })
   t.throws(() => planThreads(config, 2, ALL_ON), { message: /aggregate/ })
 })
+
+const threadNames = (settings: object, cores: number) =>
+  planThreads(configSchema.parse({ serve: { threads: 3 }, ...settings }), cores, ALL_ON).map(
+    ({ name, agents }) => `${name}: ${agents.map(({ roleName }) => roleName).join(' ')}`,
+  )
+
+t.test('serve agents beyond the first have threads of their own, whatever the setting', (t) => {
+  const further = ['serve-1: serve-1', 'serve-2: serve-2']
+  t.same(threadNames({}, 2), [
+    'live: source decode-0 aggregate serve',
+    'journal: journal-0',
+    'store: postgres-0 redis',
+    ...further,
+  ])
+  t.same(threadNames({}, 8).slice(-3), ['serve: serve', ...further])
+  t.same(threadNames({ threads: 'compact' }, 8).slice(1), further)
+  const rest = ['journal', 'aggregate', 'postgres', 'redis']
+  const table = { hot: ['source', 'decode', 'serve'], rest }
+  t.same(threadNames({ threads: table }, 8), [
+    'hot: source decode-0 serve',
+    'rest: journal-0 aggregate postgres-0 redis',
+    ...further,
+  ])
+  t.same(threadNames({ threads: table, shards: 2 }, 8), [
+    'hot: source decode-0 serve',
+    'hot-1: decode-1',
+    'rest: journal-0 aggregate postgres-0 redis',
+    'rest-1: journal-1 postgres-1',
+    ...further,
+  ])
+  t.end()
+})
+
+t.test('each serve agent is found by its number', async (t) => {
+  const threads = planThreads(configSchema.parse({ serve: { threads: 2 } }), 8, ALL_ON)
+  t.equal(threadOf(threads, 'serve')?.name, 'serve')
+  t.equal(threadOf(threads, 'serve', 1)?.name, 'serve-1')
+  t.equal(threadOf(threads, 'serve', 2), undefined)
+  t.notOk(threadOf(threads, 'serve', 1)?.blocking)
+})

@@ -12,8 +12,8 @@ import { planThreads } from '../../../src/threads/plan.ts'
 import { readiness } from '../../../src/threads/readiness.ts'
 import { createSharedMemory, Shared } from '../../../src/threads/shared-memory.ts'
 
-function rig(t: Test, off = { postgres: false, redis: false }) {
-  const { config } = loadConfig()
+function rig(t: Test, off = { postgres: false, redis: false }, set: string[] = []) {
+  const { config } = loadConfig({ set })
   const threads = planThreads(config, 2, off)
   const memory = createSharedMemory(config, threads, [openShard(t.testdir(), 0, config.journal)])
   const shared = new Shared(memory)
@@ -95,5 +95,19 @@ t.test('an agent that does not run, or a full disk, makes it unready', (t) => {
   const [first] = threads.flatMap(({ agents }) => agents)
   new Lifecycle(memory.lifecycle, first?.slot ?? 0).state = STATE.starting
   t.match(report(), { ready: false, dependencies: { agents: { detail: /is starting/ } } })
+  t.end()
+})
+
+t.test('each thread that serves is an agent, and reads history by a breaker of its own', (t) => {
+  const set = ['serve.threads=2']
+  const { memory, threads, breaker, report } = rig(t, { postgres: false, redis: false }, set)
+  breaker('history-1').failed('too many connections', true)
+  const { status, dependencies } = report()
+  t.equal(status, 'degraded')
+  t.match(dependencies['history-1'], { ready: false, state: 'open' })
+  t.notOk('history' in dependencies, 'nobody has asked the other one')
+  const agent = threads.flatMap(({ agents }) => agents).find((each) => each.roleName === 'serve-1')
+  new Lifecycle(memory.lifecycle, agent?.slot ?? 0).state = STATE.starting
+  t.match(report(), { ready: false, dependencies: { agents: { detail: 'serve-1 is starting' } } })
   t.end()
 })

@@ -2,9 +2,10 @@ import t from 'tap'
 import { Addresses, readableAddress } from '../../../../src/serve/access/addresses.ts'
 import { Allowance } from '../../../../src/serve/access/allowance.ts'
 import { isOriginAllowed } from '../../../../src/serve/access/origin.ts'
+import { UsageBoard } from '../../../../src/serve/access/usage-board.ts'
 
 t.test('an allowance comes back with time, up to its burst', async (t) => {
-  const allowance = new Allowance(10, 5, 0)
+  const allowance = new Allowance(10, 5)
   for (let i = 0; i < 5; i++) t.equal(allowance.take(1, 0), 0)
   t.equal(allowance.take(1, 0), 100, 'the sixth waits for a tenth of a second')
   t.ok(allowance.take(1, 90) > 0)
@@ -15,7 +16,7 @@ t.test('an allowance comes back with time, up to its burst', async (t) => {
 })
 
 t.test('what is charged beyond it is owed', async (t) => {
-  const allowance = new Allowance(1000, 1000, 0)
+  const allowance = new Allowance(1000, 1000)
   allowance.charge(3000, 0)
   t.equal(allowance.debt(0), 2000)
   t.equal(allowance.waitMs(0), 2000)
@@ -26,14 +27,14 @@ t.test('what is charged beyond it is owed', async (t) => {
 t.test('addresses: IPv4 in IPv6 is IPv4, and a /64 is one client', async (t) => {
   t.equal(readableAddress('0000:0000:0000:0000:0000:ffff:0a02:00ff'), '10.2.0.255')
   t.equal(readableAddress('10.2.0.7'), '10.2.0.7')
-  const addresses = new Addresses(10)
+  const addresses = new Addresses(10, new UsageBoard(UsageBoard.create(1), 1, 0, 'x'))
   const [a, b, c] = [1, 2, 3].map((n) => {
     const network = n === 3 ? '0002' : '0001'
-    return addresses.use(`2001:0db8:0000:${network}:0000:0000:0000:000${n}`, 0)
+    return addresses.use(`2001:0db8:0000:${network}:0000:0000:0000:000${n}`)
   })
   t.equal(a, b)
   t.not(a, c)
-  t.not(addresses.use('10.0.0.1', 0), addresses.use('10.0.0.2', 0))
+  t.not(addresses.use('10.0.0.1'), addresses.use('10.0.0.2'))
 })
 
 t.test('pages: ours, those that are named, and no name that leads to us', async (t) => {

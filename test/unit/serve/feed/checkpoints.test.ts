@@ -40,6 +40,23 @@ t.test('what was noted is there after a restart, of the same journal only', (t) 
   t.end()
 })
 
+t.test('one writes the file; another reads it, and goes on in memory', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'tickd-checkpoints-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const path = join(directory, 'checkpoints')
+  const tally = new Tally(MAX, 3, 100)
+  tally.count(ticks([{ instrument: 1, value: 1 }]))
+  new Checkpoints(path, 'a', silentLog).note(tally, 2, 1000, 0)
+  const written = readFileSync(path, 'utf8')
+  const reader = new Checkpoints(path, 'a', silentLog, false)
+  t.equal(reader.list.length, 1)
+  reader.begin(4, 101, 2000)
+  reader.note(new Tally(MAX, 4, 101), 2, 3000, 0)
+  t.equal(reader.list.length, 2)
+  t.equal(readFileSync(path, 'utf8'), written)
+  t.end()
+})
+
 t.test('the beginning of an epoch is noted once, and outlives the rest', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'tickd-checkpoints-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
