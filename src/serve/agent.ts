@@ -36,8 +36,6 @@ import { type ReadinessReport, routes } from './http/routes.ts'
 import type { Server, ServerOptions } from './server.ts'
 import { createUwsServer } from './uws-server.ts'
 
-/** Duty cycles are at most so far apart while there are subscribers. */
-const FEED_IDLE_MS = 10
 export const FEED_PATH = '/v1/feed'
 /** Records of one ring in one read, and reads in one duty cycle. */
 const READ_TICKS = 1024
@@ -221,9 +219,8 @@ export class ServeAgent implements Agent {
 
   idleMsMax(): number {
     const { settings, counters } = this.#options
-    // Somebody to keep an eye on: conflated values, heartbeats, slow readers.
-    const isWatched = counters.get('subscribers') > 0
-    const idleMs = isWatched ? FEED_IDLE_MS : IDLE_MS_MAX
+    const hasSubscribers = counters.get('subscribers') > 0
+    const idleMs = hasSubscribers ? Math.min(this.#feed.idleMs(), IDLE_MS_MAX) : IDLE_MS_MAX
     return settings.flush_ms === 0 ? idleMs : Math.min(settings.flush_ms, idleMs)
   }
 

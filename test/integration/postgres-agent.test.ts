@@ -7,8 +7,6 @@ import t from 'tap'
 import { type Finding, SUSTAINED, Watch } from '../../src/ledger/checks.ts'
 import { type LedgerInputs, takeSample } from '../../src/ledger/sample.ts'
 import { STORE_STALL_MS_MAX } from '../../src/limits.ts'
-import { counterNames } from '../../src/ops/counter-catalog.ts'
-import { CounterSet } from '../../src/ops/counters.ts'
 import { checkPostgres, connect } from '../../src/storage/postgres/connection.ts'
 import { damage } from '../support/faulty-disk.ts'
 import { startPostgres, type TestPostgres, temporaryDirectory } from '../support/postgres.ts'
@@ -47,8 +45,7 @@ function ledgerInputs(store: StoreBench): LedgerInputs {
   const at = () => store.durable
   const positions = { published: at, written: at, durable: at, stored: () => store.stored.load() }
   const shard = { shard: 0, startSeq: 0, epoch: 1, journal: '', fillBytes: () => 0, ...positions }
-  const serve = new CounterSet(counterNames('serve'))
-  return { sources: [], shards: [{ ...shard, postgres: store.counters }], serve }
+  return { sources: [], shards: [{ ...shard, postgres: store.counters }], serve: [] }
 }
 
 t.test('checkPostgres tells the version', async (t) => {

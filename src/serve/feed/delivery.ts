@@ -54,6 +54,8 @@ export class Delivery {
   /** The first so many have parcels in their outboxes; the other places are empty. */
   readonly #waiting: (Subscriber | undefined)[] = []
   #waitingCount = 0
+  /** Those that are behind, and some that were. */
+  readonly #behind = new Set<Subscription>()
   /** Some of what is newest has no sequence in the streams yet: no images meanwhile. */
   isCatchingUp = false
   #copiedBytes = 0
@@ -182,6 +184,25 @@ export class Delivery {
     this.#resume(subscription, subscription.stream.nextSeq - 1)
   }
 
+  /** From this sequence on it is sent nothing, until it is found that it can go on. */
+  fallBehind(subscription: Subscription, fromSeq: number): void {
+    subscription.behindFrom = fromSeq
+    this.#behind.add(subscription)
+  }
+
+  /** The subscription is no more. */
+  forget(subscription: Subscription): void {
+    this.#behind.delete(subscription)
+  }
+
+  /** `resume` of all that are behind: a queue may have shrunk without a word. */
+  resumeAll(): void {
+    for (const subscription of [...this.#behind]) {
+      this.resume(subscription)
+      if (subscription.behindFrom === 0) this.#behind.delete(subscription)
+    }
+  }
+
   /** Tells a subscriber that leaves what it missed, however full its queue is. */
   declare(subscription: Subscription): void {
     const { subscriber, stream, behindFrom, owed } = subscription
@@ -275,7 +296,7 @@ export class Delivery {
   #skip(subscription: Subscription, parcel: Parcel): void {
     const { batch, count, identity } = parcel
     this.#countSkipped(subscription, count)
-    if (subscription.behindFrom === 0) subscription.behindFrom = identity.firstSeq
+    if (subscription.behindFrom === 0) this.fallBehind(subscription, identity.firstSeq)
     if (subscription.slow === 'close') {
       if (subscription.endSeq > 0) return
       this.#options.counters.add('slow_closed')
@@ -319,7 +340,7 @@ export class Delivery {
     for (const slot of slots) owed.delete(slot)
     this.image(subscription, slots)
     // The rest of the image waits for the queue to shrink again.
-    if (owed.size > 0) subscription.behindFrom = to + 1
+    if (owed.size > 0) this.fallBehind(subscription, to + 1)
   }
 
   #send(subscription: Subscription, bytes: Uint8Array, records: number): void {

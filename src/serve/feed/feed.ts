@@ -24,8 +24,9 @@ import { type Control, type ControlId, isRefusal, parseControl } from './control
 import { Delivery } from './delivery.ts'
 import { chooseProtocol, PROTOCOL_DEFAULT, PROTOCOLS, type Protocol } from './encode.ts'
 import { errorJson, type Refusal } from './errors.ts'
+import { Heartbeats } from './heartbeats.ts'
 import { Images } from './images.ts'
-import { heartbeat, instrumentsJoined, overrunGap, pong } from './messages.ts'
+import { instrumentsJoined, overrunGap, pong } from './messages.ts'
 import { Newest, slotInstrument, slotKind } from './newest.ts'
 import { Router } from './router.ts'
 import { type ServeThread, sessionName } from './session.ts'
@@ -57,13 +58,15 @@ export interface FeedOptions {
 }
 
 const decoder = new TextDecoder()
-/** Subscribers are looked through for heartbeats and stalls so many times a heartbeat. */
+/** Heartbeats, and subscribers that are behind, are looked for so many times a heartbeat. */
 const SWEEPS_PER_HEARTBEAT = 4
+/** What is done in parts goes on after so long. */
+const PART_MS = 10
 
 export class Feed implements FeedHandler<Subscriber> {
   readonly #options: FeedOptions
   readonly #subscribers = new Set<Subscriber>()
-  readonly #heartbeatDueMs = new WeakMap<Subscriber, number>()
+  readonly #heartbeats: Heartbeats
   readonly #newest: Newest
   readonly #books: Books
   readonly #bookWatch: BookWatch
@@ -126,6 +129,7 @@ export class Feed implements FeedHandler<Subscriber> {
       routeValues: () => this.#routeValues(),
     })
     this.#testTicks = new TestTicks(clock)
+    this.#heartbeats = new Heartbeats(limits.heartbeat_ms, () => this.#serverTime())
   }
 
   accept(offered: readonly string[]): string | FeedRefusal {
@@ -154,7 +158,7 @@ export class Feed implements FeedHandler<Subscriber> {
       pass,
     )
     this.#subscribers.add(subscriber)
-    this.#heartbeatDueMs.set(subscriber, nowMs + limits.heartbeat_ms)
+    this.#heartbeats.begin(subscriber, nowMs)
     counters.set('subscribers', this.#subscribers.size)
     const shardCount = this.#shards.length
     const serverTime = this.#serverTime()
@@ -188,6 +192,7 @@ export class Feed implements FeedHandler<Subscriber> {
 
   close(subscriber: Subscriber): void {
     this.#subscribers.delete(subscriber)
+    this.#heartbeats.end(subscriber)
     for (const subscription of [...subscriber.subscriptions.values()]) {
       this.#subscribing.remove(subscription)
     }
@@ -262,13 +267,25 @@ export class Feed implements FeedHandler<Subscriber> {
     const sweepMs = limits.heartbeat_ms / SWEEPS_PER_HEARTBEAT
     if (nowMs - this.#sweptAtMs >= sweepMs) {
       this.#sweptAtMs = nowMs
-      this.#sweep(nowMs)
+      this.#delivery.resumeAll()
+      this.#heartbeats.sweep(nowMs)
       this.#bookWatch.count(this.#options.counters)
     }
     const replayed = this.#subscribing.replays.work()
     if (nowMs - this.#flushedAtMs < limits.flush_ms) return replayed
     this.#flushedAtMs = nowMs
     return replayed + this.flush()
+  }
+
+  /** How long nothing will be due that no record and no message brings about, milliseconds. */
+  idleMs(): number {
+    const { clock, limits } = this.#options
+    if (this.#subscribing.replays.count > 0 || this.#behind.size > 0) return PART_MS
+    const nowMs = clock.monoMs()
+    const sweepMs = this.#sweptAtMs + limits.heartbeat_ms / SWEEPS_PER_HEARTBEAT - nowMs
+    const isChanged = this.#newest.changedCount > 0 || this.#books.changed.length > 0
+    const latestMs = this.#latestAtMs + FEED_LATEST_MS - nowMs
+    return Math.max(0, isChanged ? Math.min(latestMs, sweepMs) : sweepMs)
   }
 
   /** Sends everything gathered. Returns the streams that had something. */
@@ -373,23 +390,6 @@ export class Feed implements FeedHandler<Subscriber> {
     }
     this.#newest.clearChanged()
     this.#bookWatch.routeTops()
-  }
-
-  /** Heartbeats for what is idle; subscribers that are behind get their chance to go on. */
-  #sweep(nowMs: number): void {
-    const { heartbeat_ms: heartbeatMs } = this.#options.limits
-    for (const subscriber of [...this.#subscribers]) {
-      this.drain(subscriber)
-      if (nowMs < (this.#heartbeatDueMs.get(subscriber) as number)) continue
-      this.#heartbeatDueMs.set(subscriber, nowMs + heartbeatMs)
-      const idle: Record<string, number> = {}
-      for (const { stream, behindFrom, replay } of subscriber.subscriptions.values()) {
-        const isIdle = nowMs - stream.flushedAtMs >= heartbeatMs && replay === undefined
-        if (isIdle && behindFrom === 0) idle[stream.id] = stream.nextSeq
-      }
-      const isQuiet = Object.keys(idle).length > 0 || subscriber.subscriptions.size === 0
-      if (isQuiet) subscriber.sendControl(heartbeat(this.#serverTime(), idle))
-    }
   }
 
   #serverTime(): string {

@@ -138,6 +138,7 @@ export class Subscribing {
     const { subscriber, stream } = subscription
     if (!subscriber.subscriptions.delete(stream.id)) return
     this.replays.end(subscription)
+    this.#options.delivery.forget(subscription)
     this.#options.accounts.end(subscription)
     subscriber.pass.unsubscribed()
     stream.subscriptions.splice(stream.subscriptions.indexOf(subscription), 1)

@@ -135,7 +135,8 @@ export class Updating {
     for (const slot of owed ?? []) {
       if (members.has(slotInstrument(slot))) subscription.owed?.add(slot)
     }
-    if ((subscription.owed?.size ?? 0) > 0) subscription.behindFrom = stream.nextSeq
+    const isOwed = (subscription.owed?.size ?? 0) > 0
+    if (isOwed) this.#options.delivery.fallBehind(subscription, stream.nextSeq)
     return subscription
   }
 
