@@ -1,5 +1,5 @@
 // hot path
-// Reading values one after the other in a single pass: what the quick ways of the decoders share.
+// Reading values one after the other in a single pass: what Binance's quick way stands on.
 //
 // A quick way reads the plain form in which messages come almost always, and gives up at anything
 // else: the full decoder then reads the message from its beginning. So nothing here says why a
@@ -10,7 +10,7 @@
 // meaning. Reading past `end` is harmless (a caller compares `at` with it in the end) and bounded:
 // every loop stops at the first byte that does not belong.
 
-import { writeInteger, writeSplit } from '../tick/fixed-point.ts'
+import { writeSplit } from '../tick/fixed-point.ts'
 
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -112,24 +112,6 @@ export class ByteCursor {
     return this.take(QUOTE)
   }
 
-  /** A JSON string or number that is a plain decimal, scaled, into words[index]. */
-  decimal(decimals: number, words: Int32Array, index: number): boolean {
-    const { bytes, at } = this
-    if (bytes[at] === QUOTE) return this.quotedDecimal(decimals, words, index)
-    const first = bytes[at] === MINUS ? at + 1 : at
-    // JSON numbers have no leading zeros.
-    if (bytes[first] === ZERO && bytes[first + 1] !== POINT && this.#isDigit(first + 1)) {
-      return false
-    }
-    if (!this.#decimal(decimals, words, index)) return false
-    return ((bytes[this.at] as number) | SPACE) !== 0x65
-  }
-
-  #isDigit(at: number): boolean {
-    const digit = (this.bytes[at] as number) - ZERO
-    return digit >= 0 && digit <= 9
-  }
-
   /** `-`? digits (`.` digits)?, scaled; ends at the first byte that does not belong. */
   #decimal(decimals: number, words: Int32Array, index: number): boolean {
     const { bytes } = this
@@ -173,15 +155,6 @@ export class ByteCursor {
     const a = Math.floor(whole / unit)
     const b = (whole - a * unit) * (POW10[decimals] as number) + fraction
     writeSplit(words, index, isNegative, a, b)
-    return true
-  }
-
-  /** A JSON string or number of 1 … 15 digits, as a whole number into words[index]. */
-  integer(words: Int32Array, index: number): boolean {
-    const isQuoted = this.take(QUOTE)
-    const value = this.whole()
-    if (value < 0 || (isQuoted && !this.take(QUOTE))) return false
-    writeInteger(words, index, value)
     return true
   }
 

@@ -1,183 +1,302 @@
 // hot path
-// The quick way of normalised trades and quotes: nearly all lines of a push, in a single pass.
+// The quick way of normalised trades, quotes and books: nearly all lines of a push, in one pass.
 //
-// Reads a flat object straight into the record. Members may come in any order; a sender keeps its
-// order, so each is first looked for where it was in the line before. Anything that is not in its
-// plain form (see byte-cursor.ts), not expected, there twice, or missing makes it give up, and the
-// full decoder reads the line. What it takes it reads as the full decoder would (a property test
-// compares them).
+// The twin of native/ndjson_quick.h. Reads a flat object straight into the record. Members may come
+// in any order, and others between them; a sender keeps its order, so each is first looked for
+// behind the one that it followed last time. Anything that is not in its plain form (white space
+// but one behind a colon or comma, escapes, flags but ["last"]), there twice, or missing makes it
+// give up, and the full decoder reads the line. What it takes it reads as the full decoder would (a
+// property test compares them).
+//
+// Reading past `end` is harmless (what was read is compared with it in the end) and stays within
+// `bytes`: near their end it gives up.
 
+import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
-import { writeNull } from '../tick/fixed-point.ts'
-import { KIND, PRICE_DECIMALS, SIDE, SIZE_DECIMALS, TICK_WORDS, WORD } from '../tick/layout.ts'
-import { parseTime, TIME_SEC_MAX } from '../tick/time.ts'
-import { ByteCursor } from './byte-cursor.ts'
-import { F, FIELDS, KIND_OF_FIRST_TYPE, SIDES, TYPES } from './ndjson-names.ts'
+import { isNull, writeNull } from '../tick/fixed-point.ts'
+import {
+  ACTION,
+  FLAG,
+  KIND,
+  KIND_COUNT,
+  PRICE_DECIMALS,
+  SIDE,
+  SIZE_DECIMALS,
+  TICK_WORDS,
+  WORD,
+} from '../tick/layout.ts'
+import { skipScalar, skipSpace, skipString } from './json-scan.ts'
+import { F, FIELDS } from './ndjson-names.ts'
+import { quickDecimal, quickInteger } from './quick-numbers.ts'
+import { QuickTime } from './quick-time.ts'
+import { QuotedWord } from './quoted-word.ts'
+import { frameFlags, writeHeadWords } from './tick-writer.ts'
+import { NO_VENUE, VenueSymbols } from './venue-symbols.ts'
 
 const QUOTE = 0x22
-const POINT = 0x2e
-const ZERO = 0x30
-const LETTER_Z = 0x5a
+const COMMA = 0x2c
+const COLON = 0x3a
+const SPACE = 0x20
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
-const MEMBERS_MAX = 16
-const encoder = new TextEncoder()
+/** A member is read where so many bytes may be: any key and value that is plain, and more. */
+const MEMBER_BYTES = 64
 
 /** By slot of FIELDS: the member's name as it stands in a line, `"name":`. */
-const KEY_TEXTS = FIELDS.names.map((name) => encoder.encode(`"${name}":`))
+const KEYS = FIELDS.names.map((name) => new QuotedWord(`"${name}":`))
+/** In place of a slot: a member that no quick record has; no member at all. */
+const OTHER = -1
+const NONE = -2
+/** In place of the slot before the first member. */
+const BEGIN = FIELDS.count
+const ROW = FIELDS.count + 1
+
+const TRADE_WORD = new QuotedWord('"trade"')
+const QUOTE_WORD = new QuotedWord('"quote"')
+const BOOK_WORD = new QuotedWord('"book"')
+const BUY_WORD = new QuotedWord('"buy"')
+const SELL_WORD = new QuotedWord('"sell"')
+const SET_WORD = new QuotedWord('"set"')
+const DELETE_WORD = new QuotedWord('"delete"')
+const NULL_WORD = new QuotedWord('null')
 /** The flags that a record has unless its sender says otherwise. */
-const LAST_FLAGS = encoder.encode('["last"]')
+const LAST_WORD = new QuotedWord('["last"]')
 
 const bit = (slot: number): number => 1 << slot
 const COMMON = bit(F.type) | bit(F.venue) | bit(F.symbol) | bit(F.tsEvent)
-const OPTIONAL = bit(F.flags) | bit(F.tsRecv)
-const TRADE = COMMON | bit(F.price) | bit(F.size)
-const TRADE_OPTIONAL = OPTIONAL | bit(F.id) | bit(F.side)
-const QUOTE_MEMBERS = COMMON | bit(F.bidPrice) | bit(F.bidSize) | bit(F.askPrice) | bit(F.askSize)
-
-/** 'YYYY-MM-DDTHH:MM:SS'. */
-const SECOND_BYTES = 19
-const POW10: readonly number[] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
+const ANY = COMMON | bit(F.flags) | bit(F.tsRecv)
+const TRADE = ANY | bit(F.price) | bit(F.size) | bit(F.id) | bit(F.side)
+const QUOTES = ANY | bit(F.bidPrice) | bit(F.bidSize) | bit(F.askPrice) | bit(F.askSize)
+const BOOK = ANY | bit(F.price) | bit(F.size) | bit(F.side) | bit(F.action)
+const QUICK = TRADE | QUOTES | BOOK
 
 export class NdjsonQuick {
-  readonly #cursor = new ByteCursor()
-  /** By place in the line: the slot of the member that was there last. */
-  readonly #order = new Uint8Array(MEMBERS_MAX)
-  /** The second that was read last, as text and as number. */
-  readonly #secondText = new Uint8Array(SECOND_BYTES)
-  #second = 0
-  readonly time = { sec: 0, nsec: 0 }
-  /** KIND. */
-  kind = 0
-  side = 0
+  #bytes: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  #end = 0
+  /** By kind (0 = not known yet) and slot: the member that came behind it last time. */
+  readonly #successors = new Uint8Array(KIND_COUNT * ROW)
+  readonly #time = new QuickTime()
+  readonly #symbols = new VenueSymbols()
+  #kind = 0
+  #side = 0
+  #action = 0
+  #venue = NO_VENUE
+  /** 0 = not known to the cache. */
+  instrument = 0
   /** The names are text[start, end). */
   venueStart = 0
   venueEnd = 0
   symbolStart = 0
   symbolEnd = 0
 
+  get kind(): number {
+    return this.#kind
+  }
+
   /**
-   * Reads the object at `start` into tick out.count, which has room. Returns the offset behind it,
-   * or 0 where it is not a plain trade or quote.
+   * Reads the object at `start` into the payload of tick out.count, which has room. Returns the
+   * offset behind it, or 0 where it is not plain.
    */
   read(bytes: Uint8Array, start: number, end: number, out: TickBatch): number {
-    const cursor = this.#cursor
-    cursor.begin(bytes, start, end)
-    if (!cursor.take(OPEN_OBJECT)) return 0
-    const p0 = out.count * TICK_WORDS + WORD.p0
-    let seen = 0
-    let place = 0
-    this.side = SIDE.none
-    do {
-      if (place === MEMBERS_MAX) return 0
-      const slot = this.#key(cursor, place++)
-      if (slot < 0 || (seen & bit(slot)) !== 0) return 0
-      if (!this.#value(cursor, slot, out.words, p0)) return 0
-      seen |= bit(slot)
-    } while (cursor.comma())
-    if (!cursor.take(CLOSE_OBJECT) || cursor.at > end) return 0
-    if (this.kind === KIND.trade) {
-      if ((seen & TRADE) !== TRADE || (seen & ~(TRADE | TRADE_OPTIONAL)) !== 0) return 0
-      if ((seen & bit(F.id)) === 0) writeNull(out.words, p0 + 4)
-      writeNull(out.words, p0 + 6)
-      return cursor.at
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     }
-    const isQuote = this.kind === KIND.quote && (seen & QUOTE_MEMBERS) === QUOTE_MEMBERS
-    return isQuote && (seen & ~(QUOTE_MEMBERS | OPTIONAL)) === 0 ? cursor.at : 0
+    const { words } = out
+    const p0 = out.count * TICK_WORDS + WORD.p0
+    this.#begin(words, p0)
+    this.#end = end
+    const view = this.#view
+    const successors = this.#successors
+    const last = bytes.length - MEMBER_BYTES
+    let at = start
+    if (at > last || bytes[at] !== OPEN_OBJECT) return 0
+    let seen = 0
+    let row = 0
+    let before = BEGIN
+    do {
+      at++
+      if (at > last) return 0
+      if (bytes[at] === SPACE) at++
+      let slot = successors[row + before] as number
+      if (!(KEYS[slot] as QuotedWord).isAt(view, at)) {
+        slot = this.#slot(bytes, at, end)
+        if (slot === NONE) return 0
+        if (slot === OTHER) {
+          at = this.#skipMember(bytes, at, end)
+          if (at === 0) return 0
+          continue
+        }
+        successors[row + before] = slot
+      }
+      at += (KEYS[slot] as QuotedWord).size
+      if (bytes[at] === SPACE) at++
+      at = this.#value(bytes, view, at, slot, words, p0)
+      if (at === 0 || (seen & bit(slot)) !== 0) return 0
+      seen |= bit(slot)
+      before = slot
+      row = this.#kind * ROW
+    } while (bytes[at] === COMMA)
+    return bytes[at] === CLOSE_OBJECT && at < end && this.#isWhole(seen, words, p0) ? at + 1 : 0
   }
 
-  /** The slot of the member's name; -1 where it is none that is expected. */
-  #key(cursor: ByteCursor, place: number): number {
-    const expected = this.#order[place] as number
-    if (cursor.text(KEY_TEXTS[expected] as Uint8Array)) return expected
-    const start = cursor.at + 1
-    if (!cursor.quoted()) return -1
-    const slot = FIELDS.find(cursor.bytes, start, cursor.at - 1)
-    cursor.at = start - 1
-    if (slot < 0 || !cursor.text(KEY_TEXTS[slot] as Uint8Array)) return -1
-    this.#order[place] = slot
-    return slot
+  /** Makes the tick that was read last, of an instrument that is known now, whole. */
+  finish(out: TickBatch, index: number, instrument: number, meta: FrameMeta): void {
+    if (this.instrument === 0) {
+      const start = this.symbolStart - 1
+      const size = this.symbolEnd + 1 - start
+      this.#symbols.remember(this.#venue, this.#view, start, size, instrument)
+    }
+    const at = index * TICK_WORDS
+    out.words[at + WORD.ts_event] = this.#time.low
+    out.words[at + WORD.ts_event + 1] = this.#time.high
+    const flags = FLAG.LAST | frameFlags(meta)
+    writeHeadWords(out.words, at, this.#kind, this.#side, instrument, flags, this.#action, meta)
   }
 
-  #value(cursor: ByteCursor, slot: number, words: Int32Array, p0: number): boolean {
-    const start = cursor.at + 1
+  #begin(words: Int32Array, p0: number): void {
+    this.#kind = 0
+    this.#side = SIDE.none
+    this.#action = ACTION.none
+    this.#venue = NO_VENUE
+    this.instrument = 0
+    writeNull(words, p0)
+    writeNull(words, p0 + 2)
+    writeNull(words, p0 + 4)
+    writeNull(words, p0 + 6)
+  }
+
+  /** The slot of the key at `at`, which is followed by a colon; OTHER, or NONE. */
+  #slot(bytes: Uint8Array, at: number, end: number): number {
+    const behind = bytes[at] === QUOTE ? skipString(bytes, at, end) : 0
+    if (behind <= 0 || bytes[behind] !== COLON) return NONE
+    const slot = FIELDS.find(bytes, at + 1, behind - 1)
+    return slot >= 0 && (QUICK & bit(slot)) !== 0 ? slot : OTHER
+  }
+
+  /** Behind the member at `at`, whose key has no escape and whose value is a scalar; or 0. */
+  #skipMember(bytes: Uint8Array, at: number, end: number): number {
+    const value = skipSpace(bytes, skipString(bytes, at, end) + 1, end)
+    return Math.abs(skipScalar(bytes, value, end))
+  }
+
+  /** Behind the value at `at`, which is read; or 0. */
+  #value(
+    bytes: Uint8Array,
+    view: DataView,
+    at: number,
+    slot: number,
+    words: Int32Array,
+    p0: number,
+  ): number {
     switch (slot) {
       case F.type:
-        if (!cursor.quoted()) return false
-        this.kind = TYPES.find(cursor.bytes, start, cursor.at - 1) + KIND_OF_FIRST_TYPE
-        return true
+        return this.#type(view, at)
       case F.venue:
-        this.venueStart = start
-        if (!cursor.quoted()) return false
-        this.venueEnd = cursor.at - 1
-        return true
+        return this.#venueName(bytes, view, at)
       case F.symbol:
-        this.symbolStart = start
-        if (!cursor.quoted()) return false
-        this.symbolEnd = cursor.at - 1
-        return true
+        return this.#symbol(bytes, view, at)
       case F.tsEvent:
-        return this.#time(cursor)
+        return this.#time.read(bytes, view, at, this.#end)
       case F.side:
-        if (!cursor.quoted()) return false
-        this.side = SIDES.find(cursor.bytes, start, cursor.at - 1)
-        return this.side >= 0
+        return this.#sideWord(view, at)
+      case F.action:
+        return this.#actionWord(view, at)
       case F.id:
-        return cursor.integer(words, p0 + 4)
+        return quickInteger(bytes, view, at, words, p0 + 4) || behindNull(view, at)
       case F.price:
       case F.bidPrice:
-        return cursor.decimal(PRICE_DECIMALS, words, p0)
+        return quickDecimal(bytes, view, at, PRICE_DECIMALS, words, p0) || behindNull(view, at)
       case F.size:
       case F.bidSize:
-        return cursor.decimal(SIZE_DECIMALS, words, p0 + 2)
+        return quickDecimal(bytes, view, at, SIZE_DECIMALS, words, p0 + 2) || behindNull(view, at)
       case F.askPrice:
-        return cursor.decimal(PRICE_DECIMALS, words, p0 + 4)
+        return quickDecimal(bytes, view, at, PRICE_DECIMALS, words, p0 + 4) || behindNull(view, at)
       case F.askSize:
-        return cursor.decimal(SIZE_DECIMALS, words, p0 + 6)
+        return quickDecimal(bytes, view, at, SIZE_DECIMALS, words, p0 + 6) || behindNull(view, at)
       case F.flags:
-        return cursor.text(LAST_FLAGS)
+        return LAST_WORD.isAt(view, at) ? at + LAST_WORD.size : 0
       case F.tsRecv:
         // Ours to give: only a replay's counts, and its flags are more than LAST.
-        return cursor.quoted()
+        return bytes[at] === QUOTE ? Math.max(0, skipString(bytes, at, this.#end)) : 0
       default:
-        return false
+        return 0
     }
   }
 
-  /** The event time. Its second is mostly that of the line before. */
-  #time(cursor: ByteCursor): boolean {
-    const { bytes } = cursor
-    const start = cursor.at + 1
-    if (!cursor.take(QUOTE)) return false
-    if (!cursor.text(this.#secondText)) return this.#newSecond(cursor, start)
-    let next = cursor.at
-    let nsec = 0
-    if (bytes[next] === POINT) {
-      const first = ++next
-      let digit = (bytes[next] as number) - ZERO
-      while (digit >= 0 && digit <= 9) {
-        nsec = nsec * 10 + digit
-        digit = (bytes[++next] as number) - ZERO
-      }
-      const places = next - first
-      if (places === 0 || places > 9) return false
-      nsec *= POW10[9 - places] as number
-    }
-    if (bytes[next] !== LETTER_Z || bytes[next + 1] !== QUOTE) return false
-    this.time.sec = this.#second
-    this.time.nsec = nsec
-    cursor.at = next + 2
-    return true
+  #type(view: DataView, at: number): number {
+    if (TRADE_WORD.isAt(view, at)) this.#kind = KIND.trade
+    else if (QUOTE_WORD.isAt(view, at)) this.#kind = KIND.quote
+    else if (BOOK_WORD.isAt(view, at)) this.#kind = KIND.book
+    else return 0
+    return at + (this.#kind === KIND.book ? BOOK_WORD.size : TRADE_WORD.size)
   }
 
-  #newSecond(cursor: ByteCursor, start: number): boolean {
-    const { bytes } = cursor
-    cursor.at = start - 1
-    if (!cursor.quoted() || !parseTime(bytes, start, cursor.at - 1, this.time)) return false
-    // In the last second of all not every nanosecond is a time.
-    if (this.time.sec === TIME_SEC_MAX) return true
-    for (let i = 0; i < SECOND_BYTES; i++) this.#secondText[i] = bytes[start + i] as number
-    this.#second = this.time.sec
-    return true
+  #sideWord(view: DataView, at: number): number {
+    if (BUY_WORD.isAt(view, at)) {
+      this.#side = SIDE.buy
+      return at + BUY_WORD.size
+    }
+    if (!SELL_WORD.isAt(view, at)) return behindNull(view, at)
+    this.#side = SIDE.sell
+    return at + SELL_WORD.size
   }
+
+  #actionWord(view: DataView, at: number): number {
+    if (SET_WORD.isAt(view, at)) {
+      this.#action = ACTION.set
+      return at + SET_WORD.size
+    }
+    if (!DELETE_WORD.isAt(view, at)) return 0
+    this.#action = ACTION.delete
+    return at + DELETE_WORD.size
+  }
+
+  #venueName(bytes: Uint8Array, view: DataView, at: number): number {
+    this.venueStart = at + 1
+    this.#venue = this.#symbols.venue(view, at)
+    if (this.#venue !== NO_VENUE) {
+      this.venueEnd = at + this.#symbols.size - 1
+      return this.venueEnd + 1
+    }
+    const behind = bytes[at] === QUOTE ? skipString(bytes, at, this.#end) : 0
+    if (behind <= 0) return 0
+    this.venueEnd = behind - 1
+    this.#venue = this.#symbols.keepVenue(view, at, behind - at)
+    return behind
+  }
+
+  #symbol(bytes: Uint8Array, view: DataView, at: number): number {
+    this.symbolStart = at + 1
+    this.instrument = this.#symbols.find(this.#venue, view, at)
+    if (this.instrument !== 0) {
+      this.symbolEnd = at + this.#symbols.size - 1
+      return this.symbolEnd + 1
+    }
+    const behind = bytes[at] === QUOTE ? skipString(bytes, at, this.#end) : 0
+    if (behind <= 0) return 0
+    this.symbolEnd = behind - 1
+    return behind
+  }
+
+  /** Is all there that the kind needs, and nothing that would have to be told apart? */
+  #isWhole(seen: number, words: Int32Array, p0: number): boolean {
+    if ((seen & COMMON) !== COMMON) return false
+    const hasFirst = !isNull(words, p0)
+    const hasSecond = !isNull(words, p0 + 2)
+    switch (this.#kind) {
+      case KIND.trade:
+        return hasFirst && hasSecond && (seen & ~TRADE) === 0
+      case KIND.quote:
+        return (hasFirst || !isNull(words, p0 + 4)) && (seen & ~QUOTES) === 0
+      default:
+        if (!hasFirst || this.#side === SIDE.none || (seen & ~BOOK) !== 0) return false
+        return this.#action === ACTION.delete || (this.#action === ACTION.set && hasSecond)
+    }
+  }
+}
+
+function behindNull(view: DataView, at: number): number {
+  return NULL_WORD.isAt(view, at) ? at + NULL_WORD.size : 0
 }

@@ -75,7 +75,7 @@ export class NdjsonDecoder implements Decoder {
     } while (lineStart < end)
   }
 
-  /** The end of the line, which was a plain trade or quote and is accounted for; else 0. */
+  /** The end of the line, which was plain and is accounted for; else 0. */
   #quickLine(
     bytes: Uint8Array,
     start: number,
@@ -89,22 +89,23 @@ export class NdjsonDecoder implements Decoder {
     const quick = this.#quick
     const next = quick.read(bytes, start, end, out)
     if (next === 0 || (next < end && bytes[next] !== NEWLINE)) return 0
-    const instrument = this.#resolver.resolve(
-      bytes,
-      quick.venueStart,
-      quick.venueEnd,
-      bytes,
-      quick.symbolStart,
-      quick.symbolEnd,
-    )
-    if (instrument <= 0) return 0
-    const { kind, side, time } = quick
-    const flags = FLAG.LAST | frameFlags(meta)
-    writeHead(out, index, kind, side, instrument, flags, time.sec, time.nsec, meta)
+    let { instrument } = quick
+    if (instrument === 0) {
+      instrument = this.#resolver.resolve(
+        bytes,
+        quick.venueStart,
+        quick.venueEnd,
+        bytes,
+        quick.symbolStart,
+        quick.symbolEnd,
+      )
+      if (instrument <= 0) return 0
+    }
+    quick.finish(out, index, instrument, meta)
     tally.origins[2 * index] = start
     tally.origins[2 * index + 1] = next
     out.count = index + 1
-    tally.accept(kind - KIND_OF_FIRST_TYPE, 1)
+    tally.accept(quick.kind - KIND_OF_FIRST_TYPE, 1)
     return next
   }
 

@@ -4,6 +4,7 @@
 // A writer is set up once a message (times, source, flags) and then writes any number of heads.
 // The payload is the caller's: all four of p0 … p3 must be written, null where there is none.
 
+import { assert } from '../errors.ts'
 import { FRAME_FLAG, type FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
 import { writeNull, writeSplit } from '../tick/fixed-point.ts'
@@ -11,6 +12,16 @@ import { FLAG, OFFSET, TICK_BYTES, TICK_WORDS, WORD } from '../tick/layout.ts'
 
 const HALVES = TICK_BYTES / 2
 const HEAD_WORDS = WORD.p0
+/** Words of several fields: source, kind, side; flags, action, market; interval, reserved. */
+const SOURCE_WORD = OFFSET.source / 4
+const FLAGS_WORD = OFFSET.flags / 4
+const INTERVAL_WORD = OFFSET.interval / 4
+assert(OFFSET.kind === OFFSET.source + 2 && OFFSET.side === OFFSET.source + 3, 'one word')
+assert(OFFSET.action === OFFSET.flags + 2 && OFFSET.market === OFFSET.flags + 3, 'one word')
+assert(OFFSET.reserved === OFFSET.interval + 2, 'one word')
+
+/** The time of receipt that was written last: a frame's lines have it in common. */
+const received = { sec: 0, nsec: 0, words: new Int32Array(2) }
 
 /** Flags that a record's sender may set; the others are for tickd itself to judge. */
 export const SENDER_FLAGS =
@@ -47,6 +58,34 @@ export function writeHead(
   out.bytes[byte + OFFSET.market] = 0
   out.halves[half + OFFSET.interval / 2] = 0
   out.halves[half + OFFSET.reserved / 2] = 0
+}
+
+/**
+ * As writeHead, of a tick that begins at words[at] and whose event time is written already.
+ * Whole words, and the time of receipt is worked out once a frame.
+ */
+export function writeHeadWords(
+  words: Int32Array,
+  at: number,
+  kind: number,
+  side: number,
+  instrument: number,
+  flags: number,
+  action: number,
+  meta: FrameMeta,
+): void {
+  const { recvSec, recvNsec } = meta
+  if (recvSec !== received.sec || recvNsec !== received.nsec) {
+    writeSplit(received.words, 0, false, recvSec, recvNsec)
+    received.sec = recvSec
+    received.nsec = recvNsec
+  }
+  words[at + WORD.ts_recv] = received.words[0] as number
+  words[at + WORD.ts_recv + 1] = received.words[1] as number
+  words[at + WORD.instrument] = instrument
+  words[at + SOURCE_WORD] = meta.source | (kind << 16) | (side << 24)
+  words[at + FLAGS_WORD] = flags | (action << 16)
+  words[at + INTERVAL_WORD] = 0
 }
 
 /** Gives tick `index` the head of tick `like`; side and action are the caller's to change. */

@@ -113,6 +113,12 @@ export function compareI64(a: Int32Array, ai: number, b: Int32Array, bi: number)
   return aLo < bLo ? -1 : aLo > bLo ? 1 : 0
 }
 
+/** Writes a whole number from 0 to 2^53 - 1: what a double holds exactly. */
+export function writeWhole(words: Int32Array, index: number, value: number): void {
+  words[index] = value | 0
+  words[index + 1] = (value / 4294967296) | 0
+}
+
 /** Writes a whole number of at most 2^53 - 1 in size, either sign. */
 export function writeInteger(words: Int32Array, index: number, value: number): void {
   const size = value < 0 ? -value : value

@@ -43,16 +43,6 @@ t.test('decimals agree with the parser wherever they are taken', async (t) => {
   t.equal(quoted('"9223372036"'), 'no', 'the end of the range is for the parser')
 })
 
-t.test('unquoted decimals are JSON numbers', async (t) => {
-  const decimal = (text: string) => read(text, (c) => c.decimal(9, words, 0))
-  t.equal(decimal('-0.25,'), 5)
-  t.equal(decimal('0}'), 1)
-  t.equal(decimal('"7"'), 3)
-  for (const bad of ['01', '-01', '1.', '.5', '1e5', '1.5E5', '-', 'null', '+1', '"01']) {
-    t.equal(decimal(bad), 'no', bad)
-  }
-})
-
 t.test('strings, literals and keys', async (t) => {
   const quoted = (text: string) => read(text, (c) => c.quoted())
   t.equal(quoted('"é",'), 4)
@@ -83,16 +73,4 @@ t.test('strings, literals and keys', async (t) => {
       bad,
     )
   }
-  t.equal(
-    read('12', (c) => c.integer(words, 0)),
-    2,
-  )
-  t.equal(
-    read('"12"', (c) => c.integer(words, 0)),
-    4,
-  )
-  t.equal(
-    read('"12', (c) => c.integer(words, 0)),
-    'no',
-  )
 })

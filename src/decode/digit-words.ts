@@ -1,0 +1,45 @@
+// hot path
+// Runs of ASCII digits, four at a time: how long one is, and what it stands for.
+//
+// Not a parser: signs, points and what may come behind a run are the caller's matter, and so is
+// that 16 bytes from `at` on can be read.
+
+const FOUR_ZEROS = 0x30303030
+const FOUR_SIXES = 0x06060606
+const HIGH_HALVES = 0xf0f0f0f0 | 0
+const POW10: readonly number[] = [1, 1e1, 1e2, 1e3]
+
+/** A longer run is told as one of so many digits. */
+const RUN_MAX = 16
+
+/** Digits from `at` on: 0 … 16. */
+export function digitCount(view: DataView, at: number): number {
+  for (let count = 0; count < RUN_MAX; count += 4) {
+    const digits = view.getInt32(at + count, true) ^ FOUR_ZEROS
+    // A digit is below 10: six more leave its high half empty. Above the first other byte there
+    // may be a carry, which says nothing.
+    const others = ((digits + FOUR_SIXES) | digits) & HIGH_HALVES
+    if (others !== 0) return count + ((31 - Math.clz32(others & -others)) >> 3)
+  }
+  return RUN_MAX
+}
+
+/** The number that the `count` digits at `at` stand for, an exact double up to 15 of them. */
+export function digitValue(view: DataView, at: number, count: number): number {
+  let value = 0
+  let next = at
+  let rest = count
+  for (; rest >= 4; rest -= 4) {
+    value = value * 10_000 + fourDigits(view.getInt32(next, true) ^ FOUR_ZEROS)
+    next += 4
+  }
+  if (rest === 0) return value
+  const digits = (view.getInt32(next, true) ^ FOUR_ZEROS) << ((4 - rest) << 3)
+  return value * (POW10[rest] as number) + fourDigits(digits)
+}
+
+/** The number of four digits, each 0 … 9 in a byte, first in the lowest. */
+function fourDigits(digits: number): number {
+  const pairs = Math.imul(digits, 10) + (digits >>> 8)
+  return (pairs & 0xff) * 100 + ((pairs >>> 16) & 0xff)
+}
