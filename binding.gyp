@@ -6,6 +6,7 @@
         "native/addon.cc",
         "native/binance_kernel.cc",
         "native/copy_kernel.cc",
+        "native/crc32_kernel.cc",
         "native/event_loop.cc",
         "native/ndjson_kernel.cc",
         "native/notify.cc",

@@ -2,6 +2,7 @@
 //
 //   decoder(kernel, control, instruments, capacity, venue) -> { bind(input, out, origins), run() }
 //   encodeCopy(kind, ticks, order, from, to, shard, firstSeq, out, offset) -> offset behind
+//   crc32(bytes, start, end, before) -> the CRC-32; only where the CPU has the instructions
 //   notify, guardLoop, endLoop, hasLoopEnded, letLoopGo, setTimeSlice: system_glue.cc
 //   layoutId
 //
@@ -14,6 +15,7 @@
 
 #include "binance_kernel.h"
 #include "copy_kernel.h"
+#include "crc32_kernel.h"
 #include "ndjson_kernel.h"
 #include "packed_kernel.h"
 #include "system_glue.h"
@@ -298,11 +300,31 @@ napi_value encode_copy_rows(napi_env env, napi_callback_info info) noexcept {
   return result;
 }
 
+napi_value crc32_of(napi_env env, napi_callback_info info) noexcept {
+  constexpr const char* USAGE = "crc32: an argument is of the wrong type or out of bounds";
+  std::size_t count = 4;
+  napi_value arguments[4];
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  double from = -1, to = -1;
+  std::uint32_t before = 0;
+  if (count < 4 || napi_get_value_double(env, arguments[1], &from) != napi_ok ||
+      napi_get_value_double(env, arguments[2], &to) != napi_ok ||
+      napi_get_value_uint32(env, arguments[3], &before) != napi_ok) {
+    return fail(env, USAGE);
+  }
+  const Memory memory = memory_of(env, arguments[0], napi_uint8_array);
+  std::size_t start, end;
+  if (!to_size(to, memory.size, end) || !to_size(from, end, start)) return fail(env, USAGE);
+  napi_value result;
+  napi_create_uint32(env, crc32(memory.bytes + start, end - start, before), &result);
+  return result;
+}
+
 }  // namespace
 }  // namespace tickd
 
 NAPI_MODULE_INIT() {
-  napi_value id, decoder, encode;
+  napi_value id, decoder, encode, crc32;
   if (napi_create_uint32(env, tickd::layout::LAYOUT_ID, &id) != napi_ok ||
       napi_create_function(env, "decoder", NAPI_AUTO_LENGTH, tickd::decoder, nullptr, &decoder) !=
           napi_ok ||
@@ -312,6 +334,13 @@ NAPI_MODULE_INIT() {
       napi_set_named_property(env, exports, "decoder", decoder) != napi_ok ||
       napi_set_named_property(env, exports, "encodeCopy", encode) != napi_ok ||
       !tickd::add_system_functions(env, exports)) {
+    return nullptr;
+  }
+  // Absent where the CPU cannot: the caller has zlib's.
+  if (tickd::has_crc32() &&
+      (napi_create_function(env, "crc32", NAPI_AUTO_LENGTH, tickd::crc32_of, nullptr, &crc32) !=
+           napi_ok ||
+       napi_set_named_property(env, exports, "crc32", crc32) != napi_ok)) {
     return nullptr;
   }
   return exports;

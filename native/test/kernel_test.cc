@@ -5,6 +5,8 @@
 
 #include "../binance_kernel.h"
 #include "../copy_kernel.h"
+#include "../crc32_kernel.h"
+#include "../fuzz/crc32_oracle.h"
 #include "../fuzz/fuzz_frame.h"
 #include "../ndjson_kernel.h"
 #include "../packed_kernel.h"
@@ -299,6 +301,26 @@ void a_row_is_as_postgresql_reads_it() {
   CHECK(std::equal(head.begin(), head.end(), out.begin()));
 }
 
+void checksums_are_those_bit_by_bit() {
+  if (!has_crc32()) return;
+  const std::string_view check = "123456789";
+  CHECK(crc32(TableFixture::bytes(check), check.size(), 0) == 0xcbf43926);
+  for (std::size_t size = 0; size <= 300; size++) {
+    for (std::size_t shift = 0; shift < 16; shift++) {
+      // A block of its own for each: a byte read behind it is found.
+      std::vector<Byte> block(shift + size);
+      for (std::size_t i = 0; i < block.size(); i++) {
+        block[i] = static_cast<Byte>((i + 1) * 167 + i / 7 + size);
+      }
+      const Byte* bytes = block.data() + shift;
+      const std::uint32_t expected = oracle::crc32(bytes, size, 0);
+      CHECK(crc32(bytes, size, 0) == expected);
+      const std::size_t cut = size * shift / 16;
+      CHECK(crc32(bytes + cut, size - cut, crc32(bytes, cut, 0)) == expected);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -314,6 +336,7 @@ int main() {
   times_are_of_the_calendar();
   packed_ticks_have_a_form();
   a_row_is_as_postgresql_reads_it();
+  checksums_are_those_bit_by_bit();
   std::puts("native kernels: all tests passed");
   return 0;
 }

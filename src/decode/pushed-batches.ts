@@ -10,8 +10,8 @@
 // The order that makes it exactly once: mark on the mark ring and in the table, then records on
 // the tick ring. Ended between the two, the next decode voids the mark before it does anything.
 
-import { crc32 } from 'node:zlib'
 import { assert } from '../errors.ts'
+import { crc32 } from '../native/checksum.ts'
 import type { BatchIds } from '../ring/batch-ids.ts'
 import { BATCH_PREFIX_BYTES, newMark, readPrefix, writeMark } from '../ring/batch-mark.ts'
 import type { Receipt } from '../ring/feedback.ts'

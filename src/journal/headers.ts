@@ -3,9 +3,9 @@
 // No files here. Decoding fills a reusable object and names the first thing that is wrong; it never
 // throws, for a broken header means different things to the reader, to recovery and to verify.
 
-import { crc32 } from 'node:zlib'
 import { assert } from '../errors.ts'
 import { JOURNAL_BLOCK_MARKS_MAX, SEQ_MAX } from '../limits.ts'
+import { crc32 } from '../native/checksum.ts'
 import { MARK_BYTES } from '../ring/batch-mark.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import {
@@ -96,7 +96,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   view.setBigUint64(SEGMENT_OFFSET.created_ns, header.createdNs, true)
   view.setBigUint64(SEGMENT_OFFSET.journal_id, header.journalId, true)
   view.setBigUint64(SEGMENT_OFFSET.start_id, header.startId, true)
-  const crc = crc32(bytes.subarray(0, SEGMENT_OFFSET.header_crc))
+  const crc = crc32(bytes, 0, SEGMENT_OFFSET.header_crc)
   view.setUint32(SEGMENT_OFFSET.header_crc, crc, true)
   return bytes
 }
@@ -106,7 +106,7 @@ export function decodeSegmentHeader(buffer: HeaderBuffer): SegmentHeader | strin
   const { bytes, view } = buffer
   if (view.getBigUint64(SEGMENT_OFFSET.magic, true) !== SEGMENT_MAGIC) return 'it has no magic'
   const version = view.getUint32(SEGMENT_OFFSET.version, true)
-  const crc = crc32(bytes.subarray(0, SEGMENT_OFFSET.header_crc))
+  const crc = crc32(bytes, 0, SEGMENT_OFFSET.header_crc)
   if (view.getUint32(SEGMENT_OFFSET.header_crc, true) !== crc) return 'its checksum is wrong'
   if (version < SEGMENT_VERSION_MIN || version > SEGMENT_VERSION) {
     return `its version is ${version}, not ${SEGMENT_VERSION_MIN} … ${SEGMENT_VERSION}`
@@ -138,7 +138,7 @@ export function encodeBlockHeader(
   view.setUint32(BLOCK_OFFSET.marks_before, header.marksBefore, true)
   view.setUint32(BLOCK_OFFSET.marks_crc, header.marksCrc, true)
   view.setUint32(BLOCK_OFFSET.ticks_crc, header.ticksCrc, true)
-  const crc = crc32(bytes.subarray(0, BLOCK_OFFSET.header_crc))
+  const crc = crc32(bytes, 0, BLOCK_OFFSET.header_crc)
   view.setUint32(BLOCK_OFFSET.header_crc, crc, true)
 }
 
@@ -151,7 +151,7 @@ export function decodeBlockHeader(
   const { bytes, view } = buffer
   if (offset + BLOCK_HEADER_BYTES > bytes.length) return 'its header is cut short'
   if (view.getUint32(offset + BLOCK_OFFSET.magic, true) !== BLOCK_MAGIC) return 'it has no magic'
-  const crc = crc32(bytes.subarray(offset, offset + BLOCK_OFFSET.header_crc))
+  const crc = crc32(bytes, offset, offset + BLOCK_OFFSET.header_crc)
   if (view.getUint32(offset + BLOCK_OFFSET.header_crc, true) !== crc) {
     return 'its header checksum is wrong'
   }
@@ -180,8 +180,8 @@ export function bodyIsWhole(bytes: Uint8Array, offset: number, header: BlockHead
   const end = offset + bytesOfBlock(header)
   if (end > bytes.length) return false
   if (header.tickCount === 0) return true
-  const ticks = bytes.subarray(offset + BLOCK_HEADER_BYTES, marks)
-  return crc32(ticks) === header.ticksCrc && marksAreWhole(bytes.subarray(marks, end), header)
+  if (crc32(bytes, offset + BLOCK_HEADER_BYTES, marks) !== header.ticksCrc) return false
+  return header.markCount === 0 || crc32(bytes, marks, end) === header.marksCrc
 }
 
 /** True when `marks` are those of the block. */

@@ -11,10 +11,10 @@
 // the writer for good: a new one starts from what is known to be durable, in a new segment. Then
 // `canRetry` says that the disk refused (full, read-only), so that a new one may do better later.
 
-import { crc32 } from 'node:zlib'
 import type { Clock } from '../clock.ts'
 import { assert, TickdError } from '../errors.ts'
 import { JOURNAL_BLOCK_MARKS_MAX } from '../limits.ts'
+import { crc32 } from '../native/checksum.ts'
 import { MARK_BYTES } from '../ring/batch-mark.ts'
 import { TICK_BYTES } from '../tick/layout.ts'
 import { type Disk, isRefusal, realDisk } from './disk.ts'
@@ -161,8 +161,8 @@ export class JournalWriter {
     block.durableSeq = this.durableSeq
     block.markCount = marks.length / MARK_BYTES
     block.marksBefore = this.#markCount
-    block.marksCrc = crcOfTwo(marks, NOTHING)
-    block.ticksCrc = crcOfTwo(first, second)
+    block.marksCrc = crc32(marks)
+    block.ticksCrc = crc32(second, 0, second.length, crc32(first))
     encodeBlockHeader(this.#header, block, nowNs(clock))
   }
 
@@ -272,12 +272,6 @@ export class JournalWriter {
 function diskFull(writtenBytes: number, sizeBytes: number): Error {
   const text = `the disk is full: only ${writtenBytes} of ${sizeBytes} bytes went in`
   return Object.assign(new Error(text), { code: 'ENOSPC' })
-}
-
-/** CRC-32 of the two as one; 0 of nothing. (zlib's CRC of no bytes is 0 whatever came before.) */
-function crcOfTwo(first: Uint8Array, second: Uint8Array): number {
-  const crc = first.length === 0 ? 0 : crc32(first)
-  return second.length === 0 ? crc : crc32(second, crc)
 }
 
 /** Wall time in ns since 1970 UTC. BigInt: once a block, never once a tick. */

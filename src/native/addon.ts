@@ -40,6 +40,8 @@ export interface Addon {
     out: DataView,
     offset: number,
   ): number
+  /** The CRC-32 of bytes[start, end) behind others of which it is `before`. Not on every CPU. */
+  crc32?(bytes: Uint8Array, start: number, end: number, before: number): number
   /** One datagram to a unix socket ('@' first = abstract); 0, or the system's error number. */
   notify(path: string, text: string): number
   /**

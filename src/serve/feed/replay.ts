@@ -13,9 +13,9 @@
 // A fill is the same with a fixed end, beside the live frames. Invariant: `#nextSeq` is the
 // sequence of the next record that matches, in `#epoch`.
 
-import { crc32 } from 'node:zlib'
 import { errorText, TickdError } from '../../errors.ts'
 import { FEED_REPLAY_TICKS } from '../../limits.ts'
+import { crc32 } from '../../native/checksum.ts'
 import { TickBatch } from '../../tick/batch.ts'
 import { compareI64, readSplit, type Split } from '../../tick/fixed-point.ts'
 import type { InstrumentTable } from '../../tick/instruments.ts'
@@ -387,7 +387,7 @@ export class Replay {
   }
 
   #digest(bytes: Uint8Array, count: number): void {
-    this.#crc = crc32(bytes, this.#crc)
+    this.#crc = crc32(bytes, 0, bytes.length, this.#crc)
     this.#count += count
   }
 
