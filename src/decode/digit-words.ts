@@ -38,6 +38,14 @@ export function digitValue(view: DataView, at: number, count: number): number {
   return value * (POW10[rest] as number) + fourDigits(digits)
 }
 
+/** The number that eight digits at `at` stand for; -1 where one of them is none. */
+export function eightDigits(view: DataView, at: number): number {
+  const first = view.getInt32(at, true) ^ FOUR_ZEROS
+  const second = view.getInt32(at + 4, true) ^ FOUR_ZEROS
+  const highs = (first + FOUR_SIXES) | first | (second + FOUR_SIXES) | second
+  return (highs & HIGH_HALVES) !== 0 ? -1 : fourDigits(first) * 10_000 + fourDigits(second)
+}
+
 /** The number of four digits, each 0 … 9 in a byte, first in the lowest. */
 function fourDigits(digits: number): number {
   const pairs = Math.imul(digits, 10) + (digits >>> 8)

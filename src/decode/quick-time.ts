@@ -6,12 +6,13 @@
 
 import { writeSplit } from '../tick/fixed-point.ts'
 import { parseTime, TIME_SEC_MAX } from '../tick/time.ts'
-import { digitCount, digitValue } from './digit-words.ts'
+import { digitCount, digitValue, eightDigits } from './digit-words.ts'
 import { skipString } from './json-scan.ts'
 import { QuotedWord } from './quoted-word.ts'
 
 const QUOTE = 0x22
 const POINT = 0x2e
+const ZERO = 0x30
 const LETTER_Z = 0x5a
 /** 'YYYY-MM-DDTHH:MM:SS'. */
 const SECOND_BYTES = 19
@@ -34,10 +35,17 @@ export class QuickTime {
     let next = at + 1 + SECOND_BYTES
     let nsec = 0
     if (bytes[next] === POINT) {
-      const places = digitCount(view, next + 1)
-      if (places === 0 || places > 9) return 0
-      nsec = digitValue(view, next + 1, places) * (POW10[9 - places] as number)
-      next += places + 1
+      const eight = eightDigits(view, next + 1)
+      const ninth = (bytes[next + 9] as number) - ZERO
+      if (eight >= 0 && ninth >= 0 && ninth <= 9 && bytes[next + 10] === LETTER_Z) {
+        nsec = eight * 10 + ninth
+        next += 10
+      } else {
+        const places = digitCount(view, next + 1)
+        if (places === 0 || places > 9) return 0
+        nsec = digitValue(view, next + 1, places) * (POW10[9 - places] as number)
+        next += places + 1
+      }
     }
     if (bytes[next] !== LETTER_Z || bytes[next + 1] !== QUOTE) return 0
     const low = ((this.#second[0] as number) >>> 0) + nsec
