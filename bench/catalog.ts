@@ -2,7 +2,7 @@
 
 import type { Bench } from './bench.ts'
 import { decodeBench } from './decode.ts'
-import { e2eBench } from './e2e.ts'
+import { e2eBench, e2eJsBench } from './e2e.ts'
 import { encodeBench } from './encode.ts'
 import { fanoutBench } from './fanout.ts'
 import { journalBench } from './journal.ts'
@@ -19,6 +19,7 @@ export const BENCHES: readonly Bench<never>[] = [
   ringBench,
   journalBench,
   e2eBench,
+  e2eJsBench,
   encodeBench,
   postgresCopyBench,
   redisBench,

@@ -16,12 +16,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { activeKernels } from '../src/decode/kernels.ts'
 import { DaemonProcess } from '../test/support/daemon.ts'
-import { type Bench, type BenchOptions, median, spreadPercent } from './bench.ts'
+import {
+  atLeast,
+  type Bench,
+  type BenchOptions,
+  type Goal,
+  goalsText,
+  median,
+  type Report,
+  spreadPercent,
+} from './bench.ts'
 import { cpuSecondsOf, cpuSecondsOfTree } from './cpu.ts'
 import { type Machine, machineText } from './machine.ts'
 
 const FIRST_ID = 1_000_000
+/** Of the yardstick's rate, by kernels. */
+const GOAL_RATIO = { native: 0.9, js: 0.7 } as const
 /** Each look costs a query: seldom while much is missing, and then often enough for 1 %. */
 const POLL_MS = 100
 const LAST_POLL_MS = 10
@@ -54,6 +66,17 @@ export const e2eBench: Bench = {
   text,
 }
 
+/** The same with the JS twins of the kernels. */
+export const e2eJsBench: Bench = {
+  ...e2eBench,
+  name: 'e2e-js',
+  summary: 'The same with the JS kernels',
+  run: (options) => {
+    process.env.TICKD_KERNELS = 'js'
+    return run(options)
+  },
+}
+
 async function run(options: BenchOptions): Promise<Record<string, unknown>> {
   const workDir = mkdtempSync(join(tmpdir(), 'tickd-bench-'))
   const daemon = await DaemonProcess.start({
@@ -84,6 +107,7 @@ async function run(options: BenchOptions): Promise<Record<string, unknown>> {
       durability: 'journal fdatasync before store; PostgreSQL synchronous_commit=off on both sides',
       rounds,
       feed,
+      goals: goals(rounds),
     }
   } finally {
     await client.end()
@@ -124,6 +148,12 @@ async function runRound(
     daemonCores,
     postgresCores,
   }
+}
+
+function goals(rounds: readonly Round[]): Goal[] {
+  const { name } = activeKernels()
+  const ratio = median(rounds.map((round) => round.ratio))
+  return [atLeast(GOAL_RATIO[name], `end to end against psql \\copy, ${name} kernels`, ratio, '')]
 }
 
 async function createYardstick(client: pg.Client): Promise<void> {
@@ -298,6 +328,7 @@ function text(report: Record<string, unknown>): string {
       'cores',
     ) +
     `  feed: ${feed.delivered} delivered, ${feed.declaredMissed} declared missed, 0 holes\n` +
-    '  verified: each tick in PostgreSQL exactly once, values by sum\n'
+    '  verified: each tick in PostgreSQL exactly once, values by sum\n' +
+    goalsText(report as Report)
   )
 }
