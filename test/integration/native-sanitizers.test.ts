@@ -5,8 +5,8 @@ import { resolve } from 'node:path'
 import t from 'tap'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const FUZZ_TARGETS = 5
-/** Two compilations a second or so each, and 100,000 inputs, on a busy machine. */
+const FUZZ_TARGETS = 6
+/** Two compilations a second or so each, and 120,000 inputs, on a busy machine. */
 const PATIENT_MS = 240_000
 
 t.setTimeout(PATIENT_MS)
