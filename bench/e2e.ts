@@ -98,10 +98,11 @@ async function run(options: BenchOptions): Promise<Record<string, unknown>> {
       const last = rounds.at(-1) as Round
       options.progress(`round ${round + 1}: ${Math.round(last.ticksPerSecond)} ticks/s`)
     }
-    const ticks = warmupTicks + options.ticks * options.rounds
-    const feed = await subscriberTallies(subscribers, ticks)
+    const pushedTicks = warmupTicks + options.ticks * options.rounds
+    const feed = await subscriberTallies(subscribers, pushedTicks)
     return {
       ticks: options.ticks,
+      pushedTicks,
       subscribers: options.subscribers,
       redis: daemon.address('redis') !== '',
       durability: 'journal fdatasync before store; PostgreSQL synchronous_commit=off on both sides',

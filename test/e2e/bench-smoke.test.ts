@@ -47,7 +47,14 @@ t.test('e2e runs and verifies', { timeout: 300_000 }, async (t) => {
     rounds: [{ ticksPerSecond: Number, yardstickRowsPerSecond: Number, ratio: Number }],
     feed: { delivered: Number, declaredMissed: Number },
   })
-  t.equal(report.feed.delivered + report.feed.declaredMissed, report.ticks * report.subscribers)
+  const { feed, pushedTicks, subscribers } = report
+  t.equal(feed.delivered + feed.declaredMissed, pushedTicks * subscribers)
+})
+
+t.test('e2e-js does the same with the JS kernels', { timeout: 300_000 }, async (t) => {
+  const { machine, rounds } = await smoke('e2e-js', '--subscribers', '0', '--ticks', '20000')
+  t.equal(machine.kernels, 'js')
+  t.ok(rounds[0].ratio > 0)
 })
 
 t.test('ring runs and verifies, and its sizes are options', async (t) => {
