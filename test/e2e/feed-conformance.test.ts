@@ -192,7 +192,7 @@ t.test('a daemon that demands nothing keeps the page, and our subscribers agree'
   await keepsPage(t, needing(undefined), ground.target)
   await subscribersAgree(t, SUBSCRIBERS, ground)
   damage(ground.daemon)
-  for (const need of ['damage', 'alone', 'end'] as const) {
+  for (const need of ['single', 'damage', 'alone', 'end'] as const) {
     await keepsPage(t, needing(need), ground.target)
   }
 })

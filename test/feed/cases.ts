@@ -138,6 +138,7 @@ const STREAMS: FeedCase[] = [
   {
     section: 'Streams and sequences',
     name: 'equal subscriptions are one stream: the same sequence names the same record',
+    needs: 'single',
     run: async (target) => {
       const clients = [await target.open('tickd.v1.json'), await target.open('tickd.v1.msgpack')]
       const views = await Promise.all(
@@ -160,6 +161,7 @@ const STREAMS: FeedCase[] = [
   {
     section: 'Data frames',
     name: 'the three sub-protocols carry the same record',
+    needs: 'single',
     run: async (target) => {
       const clients = await Promise.all(PROTOCOLS.map((protocol) => target.open(protocol)))
       const counters = await Promise.all(

@@ -17,6 +17,7 @@ export const NEEDS = {
   damage: 'the beginning of its epoch is damaged',
   reader: 'a small buffer, and records enough to fill it: a reader falls behind within seconds',
   alone: 'nobody else needs it: it takes all there is',
+  single: 'one thread serves (serve.threads)',
   end: 'it is stopped while the case runs',
 } as const
 export type Need = keyof typeof NEEDS
