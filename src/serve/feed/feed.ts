@@ -349,13 +349,12 @@ export class Feed implements FeedHandler<Subscriber> {
 
   #gather(router: Router, nowMs: number): number {
     const { dirty } = router
-    const count = dirty.length
-    if (count === 0) return 0
-    for (let i = 0; i < count; i++) {
-      const stream = dirty[i] as Stream
+    if (dirty.length === 0) return 0
+    for (const stream of dirty) {
       stream.isDirty = false
       this.#delivery.gather(stream, nowMs, false)
     }
+    const count = dirty.length
     dirty.length = 0
     return count
   }
