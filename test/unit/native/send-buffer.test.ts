@@ -12,7 +12,7 @@ const KIB = 1024
 const addon = systemAddon()
 const skip = addon === undefined ? 'the native addon is not built' : false
 
-/** Bytes that a unix socket takes before it keeps the rest to itself; with a buffer of that size. */
+/** Bytes that a unix socket with a buffer of that size takes before it keeps the rest to itself. */
 async function takenBytes(directory: string, bufferBytes: number): Promise<number> {
   const path = join(directory, `socket-${bufferBytes}`)
   const server = createServer({ pauseOnConnect: true }).listen(path)
