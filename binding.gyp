@@ -1,4 +1,14 @@
 {
+  "target_defaults": {
+    "defines": ["NAPI_VERSION=8"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+    "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fvisibility=hidden"],
+    "xcode_settings": {
+      "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+      "GCC_OPTIMIZATION_LEVEL": "3",
+      "GCC_SYMBOLS_PRIVATE_EXTERN": "YES"
+    }
+  },
   "targets": [
     {
       "target_name": "tickd",
@@ -14,15 +24,20 @@
         "native/send_buffer.cc",
         "native/system_glue.cc",
         "native/time_slice.cc"
-      ],
-      "defines": ["NAPI_VERSION=8"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
-      "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fvisibility=hidden"],
-      "xcode_settings": {
-        "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
-        "GCC_OPTIMIZATION_LEVEL": "3",
-        "GCC_SYMBOLS_PRIVATE_EXTERN": "YES"
-      }
+      ]
     }
+  ],
+  "conditions": [
+    [
+      "OS=='linux'",
+      {
+        "targets": [
+          {
+            "target_name": "tickd_load",
+            "sources": ["native/bench/load_addon.cc", "native/bench/load_tools.cc"]
+          }
+        ]
+      }
+    ]
   ]
 }

@@ -2,7 +2,7 @@
 //
 // A member that fails ends the bench: whoever waits for its answer gets the error.
 
-import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
@@ -35,21 +35,6 @@ export class Crew {
       serialization: 'advanced',
     })
     return await Crew.#ready(processMember(child, module), child.pid as number)
-  }
-
-  /**
-   * Gives a process the processors before all others (first in, first out; chrt(1)), as if it were
-   * on a machine of its own. False where that is not allowed: it waits for them as others do.
-   */
-  comeFirst(): boolean {
-    try {
-      execFileSync('chrt', ['--all-tasks', '--fifo', '--pid', '1', String(this.pid)], {
-        stdio: 'ignore',
-      })
-      return true
-    } catch {
-      return false
-    }
   }
 
   /** A thread of this process running `module`; it is ready when this returns. */

@@ -41,13 +41,13 @@ export interface FeedReaderOptions {
 export class FeedReader {
   readonly tally: FeedTally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
   readonly #options: FeedReaderOptions
-  readonly #socket: WsReader
+  readonly socket: WsReader
   /** Sequence of the next record; -1 = not known yet. */
   #next = -1
 
   constructor(options: FeedReaderOptions) {
     this.#options = options
-    this.#socket = new WsReader({
+    this.socket = new WsReader({
       url: options.url,
       ...(options.isBare ? {} : { protocol: 'tickd.v1.fb' }),
       headBytes: options.onTicks === undefined ? HEAD_BYTES : Number.POSITIVE_INFINITY,
@@ -62,7 +62,7 @@ export class FeedReader {
   }
 
   end(): void {
-    this.#socket.end()
+    this.socket.end()
   }
 
   #onControl(message: { op: string; [field: string]: unknown }): void {
@@ -94,7 +94,7 @@ export class FeedReader {
 
   #subscribe(): void {
     const { symbols = ['*'] } = this.#options
-    this.#socket.sendText(JSON.stringify({ ...SUBSCRIBE, symbols }))
+    this.socket.sendText(JSON.stringify({ ...SUBSCRIBE, symbols }))
   }
 
   #onBatch(data: Buffer, start: number, length: number): void {

@@ -81,12 +81,11 @@ async function run(options: BenchOptions<Size>): Promise<Report> {
     crew.push(relay)
     const relayAt = await relay.ask<Pick<LoadTask, 'host' | 'port' | 'url'>>('address')
     const daemonAt = { ...daemon.listening('push'), url: daemon.address('feed') }
-    let isFirst = true
     const load = async (target: Target, address: typeof relayAt) => {
-      const task = { target, ...address, subscribers: options.subscribers } satisfies LoadTask
+      const { subscribers } = options
+      const task = { target, ...address, subscribers, isFirst: true } satisfies LoadTask
       const member = await Crew.process('./live-load.ts', [JSON.stringify(task)])
       crew.push(member)
-      isFirst &&= member.comeFirst()
       return member
     }
     const loads = { tickd: await load('tickd', daemonAt), relay: await load('relay', relayAt) }
@@ -101,11 +100,10 @@ async function run(options: BenchOptions<Size>): Promise<Report> {
         options.progress(`${rate} ticks/s: p50 ${p50Us} µs, p99 ${p99Us} µs`)
       }
     }
+    const { isFirst, isLean } = await loads.tickd.ask<Sample>({ op: 'sample' })
     const idlePercent = await idleCpu(daemon.pid, options.idleSeconds)
-    return makeReport(options, rounds, idlePercent, {
-      redis: daemon.address('redis') !== '',
-      isFirst,
-    })
+    const redis = daemon.address('redis') !== ''
+    return makeReport(options, rounds, idlePercent, { redis, isFirst, isLean })
   } finally {
     // Subscribers before what they are connected to.
     for (const member of crew.toReversed()) await member.end()
@@ -117,7 +115,7 @@ function makeReport(
   options: BenchOptions<Size>,
   rounds: Round[],
   idlePercent: number,
-  facts: { redis: boolean; isFirst: boolean },
+  facts: { redis: boolean; isFirst: boolean; isLean: boolean },
 ): Report {
   const { progress: _, ...sizes } = options
   const goals = [options.rate, options.lowRate].flatMap((rate): Goal[] => {
@@ -207,7 +205,10 @@ function text(report: Report): string {
   )
   out += report.isFirst
     ? '  generator and subscribers have the processors first, as if on a machine of their own\n'
-    : '  generator and subscribers wait for processors, and that is counted: chrt is not allowed\n'
+    : '  generator and subscribers wait for processors, and that is counted: first is a privilege\n'
+  out += report.isLean
+    ? '  a native thread reads the subscribers’ sockets and notes when\n'
+    : '  Node reads the subscribers’ sockets, and takes more from the daemon: no native part\n'
   for (const rate of [report.rate, report.lowRate] as number[]) {
     out += `  at ${rate} ticks/s, due in groups every ${report.groupUs} µs:\n`
     for (const target of TARGETS) {

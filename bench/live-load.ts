@@ -4,13 +4,18 @@
 // argv: JSON of LoadTask. Connects all subscribers and the generator's thread, says 'ready'. Then
 // 'run' begins a run, 'done' asks if it is over, 'sample' asks for what came since the last sample.
 // A tick's latency is from when it was due to be sent to when the subscriber read it from its
-// socket, whatever delayed it; it is counted for each subscriber.
+// socket, whatever delayed it; it is counted for each subscriber. Once all have subscribed a thread
+// of its own reads their sockets and notes the time (socket-pump.ts); what was read is looked at
+// here later, at a lower priority than the daemon's: on another machine it would cost it nothing.
 
+import { setPriority } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { OFFSET, TICK_BYTES } from '../src/tick/layout.ts'
 import { FeedReader, type FeedTally } from './feed-reader.ts'
 import { Histogram, type LatencySummary } from './histogram.ts'
-import type { GeneratorAnswer, GeneratorTask, Schedule } from './live-generator.ts'
+import type { GeneratorAnswer, GeneratorReady, GeneratorTask, Schedule } from './live-generator.ts'
+import { loadTools } from './load-tools.ts'
+import { SocketPump } from './socket-pump.ts'
 import { type SymbolSets, setOf, symbolsOf } from './symbol-sets.ts'
 import { FIRST_ID, idOfLine, LINE_BYTES, SYMBOLS } from './trade-lines.ts'
 import { WsReader } from './ws-reader.ts'
@@ -26,6 +31,8 @@ export interface LoadTask {
   readonly sets?: SymbolSets
   /** Id of the first tick: FIRST_ID, unless another load was there before. */
   readonly firstId?: number
+  /** Sending and reading come before all other threads of the machine, where that is allowed. */
+  readonly isFirst?: boolean
 }
 
 export interface RunOrder extends Schedule {
@@ -46,10 +53,15 @@ export interface Sample {
   readonly tally: FeedTally
   /** Ticks ordered, since the process began. */
   readonly ticks: number
+  /** Reading takes little from whom it measures: a native thread does it. */
+  readonly isLean: boolean
+  /** Sending and reading do come first. */
+  readonly isFirst: boolean
 }
 
 interface Subscriber {
   readonly tally: FeedTally
+  readonly socket: WsReader
   /** Records that it has, or was told that it will not have. */
   settled(): number
   /** Of all ticks, those that it is to get. */
@@ -57,15 +69,23 @@ interface Subscriber {
 }
 
 const NS_PER_S = 1e9
+/** What is read and not looked at yet: seconds of it. */
+const RING_BYTES = 256 * 2 ** 20
+const DRAIN_MS = 10
+/** Of the thread that looks at what was read; the daemon's threads are at 0. */
+const NICE = 10
 /** Connections that are made at once. */
 const CONNECTING_MAX = 100
 const task = JSON.parse(process.argv[2] as string) as LoadTask
-const { firstId = FIRST_ID, sets } = task
+const { firstId = FIRST_ID, sets, isFirst: isFirstWanted = false } = task
 const latency = new Histogram()
 /** The present run. */
 let run = { startNs: 0, firstIndex: 0, ticksPerGroup: 1, groupNs: 0, warmupTicks: 0, isSent: true }
 let lateness: LatencySummary | undefined
 let ticks = 0
+/** When what is looked at was read from its socket; 0 = just now. */
+let readNs = 0
+let isFirst = false
 
 const subscribers: Subscriber[] = []
 while (subscribers.length < task.subscribers) {
@@ -74,26 +94,32 @@ while (subscribers.length < task.subscribers) {
   const open = task.target === 'tickd' ? (sets === undefined ? openFeed : openSet) : openRelay
   subscribers.push(...(await Promise.all(nths.map(open))))
 }
+const pump = startPump()
 const generator = await startGenerator()
 process.on('message', (order: RunOrder | { op: 'sample' | 'done' }) => {
   if (order.op === 'run') begin(order)
   else process.send?.(order.op === 'done' ? isDone() : sample())
 })
-process.on('disconnect', () => process.exit())
+process.on('disconnect', () => {
+  pump?.stop()
+  process.exit()
+})
 process.send?.('ready')
 
 function openFeed(): Promise<Subscriber> {
   return new Promise((resolve) => {
     const onTicks = (data: Buffer, start: number, count: number) => {
-      const nowNs = Number(process.hrtime.bigint())
-      // Ids wrap at 2^32 here; so does the difference.
-      for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
-        note((data.readInt32LE(at) - firstId) >>> 0, 1, nowNs)
+      const idAt = start + OFFSET.p2
+      const first = data.readInt32LE(idAt)
+      for (let i = 1; i < count; i++) {
+        if (data.readInt32LE(idAt + i * TICK_BYTES) !== ((first + i) | 0)) tally.holes++
       }
+      // Ids wrap at 2^32 here; so does the difference.
+      noteRun((first - firstId) >>> 0, count, timeOfRead())
     }
-    const onReady = () => resolve({ tally, settled: () => reader.settled, share: 1 })
+    const onReady = () => resolve({ tally, socket, settled: () => reader.settled, share: 1 })
     const reader = new FeedReader({ url: task.url, onTicks, onReady })
-    const { tally } = reader
+    const { tally, socket } = reader
   })
 }
 
@@ -105,37 +131,35 @@ function openSet(nth: number): Promise<Subscriber> {
   return new Promise((resolve) => {
     let last = -1
     const onTicks = (data: Buffer, start: number, count: number) => {
-      const nowNs = Number(process.hrtime.bigint())
+      const nowNs = timeOfRead()
       for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
         const index = (data.readInt32LE(at) - firstId) >>> 0
         if (index <= last || isMember[index % symbols] !== 1) tally.holes++
         last = index
-        note(index, 1, nowNs)
+        noteRun(index, 1, nowNs)
       }
     }
     const share = set.size / symbols
-    const onReady = () => resolve({ tally, settled: () => reader.settled, share })
+    const onReady = () => resolve({ tally, socket, settled: () => reader.settled, share })
     const reader = new FeedReader({ url: task.url, symbols: symbolsOf(set), onTicks, onReady })
-    const { tally } = reader
+    const { tally, socket } = reader
   })
 }
 
 function openRelay(): Promise<Subscriber> {
   return new Promise((resolve) => {
     const tally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
-    const subscriber = { tally, settled: () => tally.records, share: 1 }
-    new WsReader({
+    const socket = new WsReader({
       url: task.url,
       headBytes: Number.POSITIVE_INFINITY,
-      onText: () => resolve(subscriber),
+      onText: () => resolve({ tally, socket, settled: () => tally.records, share: 1 }),
       onBinary: (data, start, end, length) => {
-        const nowNs = Number(process.hrtime.bigint())
+        const first = tally.records
         for (let at = start; at < end; at += LINE_BYTES) {
-          const index = idOfLine(data, at) - FIRST_ID
-          if (index !== tally.records) tally.holes++
+          if (idOfLine(data, at) - FIRST_ID !== tally.records) tally.holes++
           tally.records++
-          note(index, 1, nowNs)
         }
+        noteRun(first, tally.records - first, timeOfRead())
         tally.frames++
         tally.bytes += length
       },
@@ -143,12 +167,36 @@ function openRelay(): Promise<Subscriber> {
   })
 }
 
-/** Counts the latency of tick `index`, counted from the begin of the process. */
-function note(index: number, times: number, nowNs: number): void {
-  const nth = index - run.firstIndex
-  if (nth < run.warmupTicks || run.groupNs === 0) return
-  const dueNs = run.startNs + Math.floor(nth / run.ticksPerGroup) * run.groupNs
-  latency.record((nowNs - dueNs) / 1000, times)
+/** Undefined where there is none: then Node reads the sockets, each by itself. */
+function startPump(): SocketPump | undefined {
+  if (loadTools() === undefined) return undefined
+  const descriptors = subscribers.map(({ socket }) => socket.handOver())
+  const started = new SocketPump(descriptors, RING_BYTES, isFirstWanted, onRead)
+  setPriority(NICE)
+  setInterval(() => started.drain(), DRAIN_MS)
+  return started
+}
+
+function onRead(index: number, data: Buffer, start: number, end: number, atNs: number): void {
+  readNs = atNs
+  subscribers[index]?.socket.take(data, start, end)
+}
+
+function timeOfRead(): number {
+  return readNs || Number(process.hrtime.bigint())
+}
+
+/** Counts the latency of `count` ticks from `index` on, counted from the begin of the process. */
+function noteRun(index: number, count: number, nowNs: number): void {
+  if (run.groupNs === 0) return
+  const end = index + count - run.firstIndex
+  let nth = Math.max(index - run.firstIndex, run.warmupTicks)
+  while (nth < end) {
+    const group = Math.floor(nth / run.ticksPerGroup)
+    const next = Math.min(end, (group + 1) * run.ticksPerGroup)
+    latency.record((nowNs - run.startNs - group * run.groupNs) / 1000, next - nth)
+    nth = next
+  }
 }
 
 function startGenerator(): Promise<Worker> {
@@ -156,11 +204,14 @@ function startGenerator(): Promise<Worker> {
     const { host, port } = task
     const { symbols = SYMBOLS } = sets ?? {}
     const worker = new Worker(new URL('./live-generator.ts', import.meta.url), {
-      workerData: { host, port, symbols, firstId } satisfies GeneratorTask,
+      workerData: { host, port, symbols, firstId, isFirst: isFirstWanted } satisfies GeneratorTask,
     })
     worker.on('error', reject)
-    worker.on('message', (message: 'ready' | GeneratorAnswer) => {
-      if (message === 'ready') return resolve(worker)
+    worker.on('message', (message: GeneratorReady | GeneratorAnswer) => {
+      if (message.op === 'ready') {
+        isFirst = message.isFirst && pump !== undefined
+        return resolve(worker)
+      }
       lateness = message.lateness
       if (message.op === 'sent') run.isSent = true
       else {
@@ -182,12 +233,14 @@ function begin({ rate, ticks: count, groupUs, warmupTicks }: RunOrder): void {
 }
 
 function isDone(): boolean {
+  pump?.drain()
   return (
     run.isSent && subscribers.every(({ settled, share }) => settled() === Math.round(ticks * share))
   )
 }
 
 function sample(): Sample {
+  pump?.drain()
   const tally = { records: 0, frames: 0, bytes: 0, declared: 0, holes: 0 }
   for (const subscriber of subscribers) {
     for (const field of Object.keys(tally) as (keyof FeedTally)[]) {
@@ -195,7 +248,8 @@ function sample(): Sample {
     }
   }
   const { startNs } = run
-  const answer = { latency: latency.summary(), lateness, isDone: isDone(), startNs, tally, ticks }
+  const facts = { isDone: isDone(), startNs, tally, ticks, isLean: pump !== undefined, isFirst }
+  const answer = { latency: latency.summary(), lateness, ...facts }
   latency.reset()
   return answer
 }

@@ -190,6 +190,20 @@ export class WsReader {
     this.#socket.destroy()
   }
 
+  /**
+   * Reads its socket no more: whoever has the file descriptor, which this returns, does, and gives
+   * what he reads to `take`.
+   */
+  handOver(): number {
+    this.#socket.pause()
+    return (this.#socket as unknown as { _handle: { fd: number } })._handle.fd
+  }
+
+  /** Data[start, end) that came on its socket. */
+  take(data: Buffer, start: number, end: number): void {
+    this.#parser.push(data, start, end)
+  }
+
   #read(count: number): void {
     if (this.#isOpen) this.#parser.push(readBuffer, 0, count)
     else this.#open(readBuffer.subarray(0, count))
