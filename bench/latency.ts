@@ -5,8 +5,8 @@
 //   generator ─tcp lines──▶ relay ─ws─▶ N subscribers     40 lines: a publish for each read
 //
 // A tick's clock starts when it was due to be sent, not when it was: what waits in the generator,
-// in a socket or in a queue is counted (no coordinated omission). Percentiles are over every
-// subscriber's every tick. Ticks are due in groups, 200 µs apart. Verified: each subscriber gets
+// in a socket or in a queue is counted (no coordinated omission). It stops when the bytes come to
+// a subscriber's socket. Percentiles are over every subscriber's every tick. Ticks are due in groups, 200 µs apart. Verified: each subscriber gets
 // every tick, in a dense sequence, or has been told which it did not.
 
 import { setTimeout as delay } from 'node:timers/promises'
@@ -207,8 +207,8 @@ function text(report: Report): string {
     ? '  generator and subscribers have the processors first, as if on a machine of their own\n'
     : '  generator and subscribers wait for processors, and that is counted: first is a privilege\n'
   out += report.isLean
-    ? '  a native thread reads the subscribers’ sockets and notes when\n'
-    : '  Node reads the subscribers’ sockets, and takes more from the daemon: no native part\n'
+    ? '  from when a tick was due to when it came to a subscriber’s socket (the system’s stamp)\n'
+    : '  from when a tick was due to when Node read it from a subscriber’s socket: no native part\n'
   for (const rate of [report.rate, report.lowRate] as number[]) {
     out += `  at ${rate} ticks/s, due in groups every ${report.groupUs} µs:\n`
     for (const target of TARGETS) {

@@ -3,10 +3,11 @@
 //
 // argv: JSON of LoadTask. Connects all subscribers and the generator's thread, says 'ready'. Then
 // 'run' begins a run, 'done' asks if it is over, 'sample' asks for what came since the last sample.
-// A tick's latency is from when it was due to be sent to when the subscriber read it from its
-// socket, whatever delayed it; it is counted for each subscriber. Once all have subscribed a thread
-// of its own reads their sockets and notes the time (socket-pump.ts); what was read is looked at
-// here later, at a lower priority than the daemon's: on another machine it would cost it nothing.
+// A tick's latency is from when it was due to be sent to when it came to the subscriber's socket,
+// whatever delayed it; it is counted for each subscriber. Once all have subscribed a thread of its
+// own reads their sockets (socket-pump.ts); what was read is looked at here later, at a lower
+// priority than the daemon's: on another machine it would cost it nothing. Without the native part
+// Node reads the sockets, and a latency ends when it does.
 
 import { setPriority } from 'node:os'
 import { Worker } from 'node:worker_threads'
@@ -53,7 +54,7 @@ export interface Sample {
   readonly tally: FeedTally
   /** Ticks ordered, since the process began. */
   readonly ticks: number
-  /** Reading takes little from whom it measures: a native thread does it. */
+  /** A native thread reads the sockets; latencies end when the system got the bytes for them. */
   readonly isLean: boolean
   /** Sending and reading do come first. */
   readonly isFirst: boolean
@@ -83,8 +84,8 @@ const latency = new Histogram()
 let run = { startNs: 0, firstIndex: 0, ticksPerGroup: 1, groupNs: 0, warmupTicks: 0, isSent: true }
 let lateness: LatencySummary | undefined
 let ticks = 0
-/** When what is looked at was read from its socket; 0 = just now. */
-let readNs = 0
+/** When what is looked at came to its socket; 0 = just now. */
+let cameNs = 0
 let isFirst = false
 
 const subscribers: Subscriber[] = []
@@ -115,7 +116,7 @@ function openFeed(): Promise<Subscriber> {
         if (data.readInt32LE(idAt + i * TICK_BYTES) !== ((first + i) | 0)) tally.holes++
       }
       // Ids wrap at 2^32 here; so does the difference.
-      noteRun((first - firstId) >>> 0, count, timeOfRead())
+      noteRun((first - firstId) >>> 0, count, arrivalNs())
     }
     const onReady = () => resolve({ tally, socket, settled: () => reader.settled, share: 1 })
     const reader = new FeedReader({ url: task.url, onTicks, onReady })
@@ -131,7 +132,7 @@ function openSet(nth: number): Promise<Subscriber> {
   return new Promise((resolve) => {
     let last = -1
     const onTicks = (data: Buffer, start: number, count: number) => {
-      const nowNs = timeOfRead()
+      const nowNs = arrivalNs()
       for (let at = start + OFFSET.p2; at < start + count * TICK_BYTES; at += TICK_BYTES) {
         const index = (data.readInt32LE(at) - firstId) >>> 0
         if (index <= last || isMember[index % symbols] !== 1) tally.holes++
@@ -159,7 +160,7 @@ function openRelay(): Promise<Subscriber> {
           if (idOfLine(data, at) - FIRST_ID !== tally.records) tally.holes++
           tally.records++
         }
-        noteRun(first, tally.records - first, timeOfRead())
+        noteRun(first, tally.records - first, arrivalNs())
         tally.frames++
         tally.bytes += length
       },
@@ -178,12 +179,12 @@ function startPump(): SocketPump | undefined {
 }
 
 function onRead(index: number, data: Buffer, start: number, end: number, atNs: number): void {
-  readNs = atNs
+  cameNs = atNs
   subscribers[index]?.socket.take(data, start, end)
 }
 
-function timeOfRead(): number {
-  return readNs || Number(process.hrtime.bigint())
+function arrivalNs(): number {
+  return cameNs || Number(process.hrtime.bigint())
 }
 
 /** Counts the latency of `count` ticks from `index` on, counted from the begin of the process. */

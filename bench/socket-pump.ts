@@ -1,8 +1,9 @@
-// Reads many sockets on a thread of its own, and tells when each read was: for the live benches.
+// Reads many sockets on a thread of its own, and tells when what it read came: for the live benches.
 //
 // What a subscriber on another machine does costs the daemon nothing; here it takes from the same
 // processors. So the thread that reads does no more than that, natively: socket → ring, with the
-// time. What was read is looked at later, by whoever calls `drain`, at leisure.
+// time at which the system got the bytes for this socket (SO_TIMESTAMPNS). It need not hurry then,
+// and is not woken for each of many. What was read is looked at later, by whoever calls `drain`.
 
 import { Worker } from 'node:worker_threads'
 
@@ -23,13 +24,13 @@ export interface PumpTask {
   readonly isFirst: boolean
 }
 
-/** Bytes data[start, end) of the socket `index`, read at `readNs` of process.hrtime. */
+/** Bytes data[start, end) of the socket `index`; the last came at `cameNs` of process.hrtime. */
 export type OnRead = (
   index: number,
   data: Buffer,
   start: number,
   end: number,
-  readNs: number,
+  cameNs: number,
 ) => void
 
 export class SocketPump {
@@ -75,8 +76,8 @@ export class SocketPump {
         continue
       }
       const start = at + HEADER_BYTES
-      const readNs = this.#ring.readDoubleLE(at + 8)
-      this.#onRead(this.#ring.readUInt32LE(at), this.#ring, start, start + bytes, readNs)
+      const cameNs = this.#ring.readDoubleLE(at + 8)
+      this.#onRead(this.#ring.readUInt32LE(at), this.#ring, start, start + bytes, cameNs)
       read = (read + Math.ceil((HEADER_BYTES + bytes) / UNIT_BYTES)) | 0
       // Releases the entry: its room may be written anew.
       Atomics.store(this.#words, WORD.read, read)

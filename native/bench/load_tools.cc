@@ -18,8 +18,20 @@ namespace {
 constexpr std::int64_t NS_PER_S = 1'000'000'000;
 constexpr int STOP_CHECK_MS = 20;
 constexpr int EVENTS_MAX = 64;
+/** From the first byte that comes to the look at all sockets: one wake-up for many of them. */
+constexpr std::int64_t GATHER_NS = 60'000;
 /** Between two looks at a ring that is full. */
 constexpr std::int64_t FULL_RING_NS = 50'000;
+
+std::int64_t ns_of(const timespec& time) noexcept {
+  return std::int64_t{time.tv_sec} * NS_PER_S + time.tv_nsec;
+}
+
+std::int64_t clock_ns(clockid_t clock) noexcept {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return ns_of(now);
+}
 
 /** Where the next entry goes, with room for the longest read; null = stopped while it was full. */
 std::uint8_t* place(const ReadRing& ring, std::uint32_t& written) noexcept {
@@ -40,24 +52,43 @@ std::uint8_t* place(const ReadRing& ring, std::uint32_t& written) noexcept {
   return ring.bytes;
 }
 
+/** When the last of what was read came to the socket: the system's stamp, on CLOCK_MONOTONIC. */
+std::int64_t arrival_ns(const msghdr& message) noexcept {
+  for (const cmsghdr* note = CMSG_FIRSTHDR(&message); note != nullptr;
+       note = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(note))) {
+    if (note->cmsg_level != SOL_SOCKET || note->cmsg_type != SCM_TIMESTAMPNS) continue;
+    timespec stamp{};
+    std::memcpy(&stamp, CMSG_DATA(note), sizeof(stamp));
+    return now_ns() - (clock_ns(CLOCK_REALTIME) - ns_of(stamp));
+  }
+  return now_ns();
+}
+
 /** Reads what one socket has, once. False = it ended, failed, or all was stopped. */
 bool read_one(int descriptor, std::uint32_t index, const ReadRing& ring,
               std::uint32_t& written) noexcept {
   std::uint8_t* at = place(ring, written);
   if (at == nullptr) return false;
   constexpr std::uint32_t HEADER_BYTES = ReadRing::HEADER_UNITS * ReadRing::UNIT_BYTES;
-  const ssize_t size = recv(descriptor, at + HEADER_BYTES, ReadRing::READ_BYTES_MAX, MSG_DONTWAIT);
+  iovec room{at + HEADER_BYTES, ReadRing::READ_BYTES_MAX};
+  alignas(cmsghdr) std::uint8_t notes[CMSG_SPACE(sizeof(timespec))];
+  msghdr message{};
+  message.msg_iov = &room;
+  message.msg_iovlen = 1;
+  message.msg_control = notes;
+  message.msg_controllen = sizeof(notes);
+  const ssize_t size = recvmsg(descriptor, &message, MSG_DONTWAIT);
   if (size <= 0) {
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return true;
     const std::uint32_t error = size == 0 ? END + index : static_cast<std::uint32_t>(errno);
     ring.words[ReadRing::ERROR].store(error, std::memory_order_release);
     return false;
   }
-  const double read_ns = static_cast<double>(now_ns());
+  const double arrived_ns = static_cast<double>(arrival_ns(message));
   const std::uint32_t length = static_cast<std::uint32_t>(size);
   std::memcpy(at, &index, 4);
   std::memcpy(at + 4, &length, 4);
-  std::memcpy(at + 8, &read_ns, 8);
+  std::memcpy(at + 8, &arrived_ns, 8);
   written += ReadRing::HEADER_UNITS + (length + ReadRing::UNIT_BYTES - 1) / ReadRing::UNIT_BYTES;
   // release: the entry is whole before it can be seen.
   ring.words[ReadRing::WRITTEN].store(written, std::memory_order_release);
@@ -67,9 +98,7 @@ bool read_one(int descriptor, std::uint32_t index, const ReadRing& ring,
 }  // namespace
 
 std::int64_t now_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return std::int64_t{now.tv_sec} * NS_PER_S + now.tv_nsec;
+  return clock_ns(CLOCK_MONOTONIC);
 }
 
 int come_first() noexcept {
@@ -113,19 +142,27 @@ void read_sockets(const std::int32_t* descriptors, std::uint32_t count, ReadRing
   };
   const int poller = epoll_create1(EPOLL_CLOEXEC);
   if (poller < 0) return fail();
-  bool is_reading = true;
+  bool is_reading = true, is_more = false;
   for (std::uint32_t i = 0; i < count && is_reading; i++) {
     epoll_event wanted{};
     wanted.events = EPOLLIN;
     wanted.data.u32 = i;
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, descriptors[i], &wanted) == 0) continue;
+    const int is_on = 1;
+    if (setsockopt(descriptors[i], SOL_SOCKET, SO_TIMESTAMPNS, &is_on, sizeof(is_on)) == 0 &&
+        epoll_ctl(poller, EPOLL_CTL_ADD, descriptors[i], &wanted) == 0) {
+      continue;
+    }
     fail();
     is_reading = false;
   }
   std::uint32_t written = ring.words[ReadRing::WRITTEN].load(std::memory_order_relaxed);
   while (is_reading && ring.words[ReadRing::IS_STOPPED].load(std::memory_order_relaxed) == 0) {
     epoll_event events[EVENTS_MAX];
-    const int ready = epoll_wait(poller, events, EVENTS_MAX, STOP_CHECK_MS);
+    if (!is_more && epoll_wait(poller, events, 1, STOP_CHECK_MS) > 0) {
+      sleep_until(now_ns() + GATHER_NS, 0);
+    }
+    const int ready = epoll_wait(poller, events, EVENTS_MAX, 0);
+    is_more = ready == EVENTS_MAX;
     for (int i = 0; i < ready && is_reading; i++) {
       const std::uint32_t index = events[i].data.u32;
       is_reading = read_one(descriptors[index], index, ring, written);

@@ -32,8 +32,8 @@ inline constexpr int FULL_SOCKET_MS = 100;
 /**
  * The ring between the thread that reads sockets and whoever looks at what it read.
  *
- * Entries of whole units of 8 bytes: socket's index (u32), bytes (u32), time of the read (f64, ns),
- * then the bytes, never split. Positions count units, modulo 2^32. An entry of SKIP bytes: the ring
+ * Entries of whole units of 8 bytes: socket's index (u32), bytes (u32), when the last of them came
+ * to the socket (f64, ns, by the system's stamp), then the bytes, never split. Positions count units, modulo 2^32. An entry of SKIP bytes: the ring
  * goes on at its begin.
  */
 struct ReadRing {
@@ -56,7 +56,8 @@ inline constexpr std::uint32_t END = 1'000'000;
 
 /**
  * Reads the sockets into the ring until IS_STOPPED, or until one ends or fails (see ERROR). Waits
- * while the ring is full: what it then has not read counts as late.
+ * while the ring is full. What came in several pieces since the last read counts as come with the
+ * last.
  */
 void read_sockets(const std::int32_t* descriptors, std::uint32_t count, ReadRing ring) noexcept;
 
