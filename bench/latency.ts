@@ -6,8 +6,9 @@
 //
 // A tick's clock starts when it was due to be sent, not when it was: what waits in the generator,
 // in a socket or in a queue is counted (no coordinated omission). It stops when the bytes come to
-// a subscriber's socket. Percentiles are over every subscriber's every tick. Ticks are due in groups, 200 µs apart. Verified: each subscriber gets
-// every tick, in a dense sequence, or has been told which it did not.
+// a subscriber's socket. Percentiles are over every subscriber's every tick. Ticks are due in
+// groups, 200 µs apart. Verified: each subscriber gets every tick, in a dense sequence, or has been
+// told which it did not.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaemonProcess } from '../test/support/daemon.ts'

@@ -1,4 +1,4 @@
-// Reads many sockets on a thread of its own, and tells when what it read came: for the live benches.
+// Reads many sockets on a thread of its own, and tells when what it read came: for live benches.
 //
 // What a subscriber on another machine does costs the daemon nothing; here it takes from the same
 // processors. So the thread that reads does no more than that, natively: socket → ring, with the

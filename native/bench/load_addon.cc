@@ -50,7 +50,8 @@ napi_value call_come_first(napi_env env, napi_callback_info) noexcept {
 napi_value call_sleep_until(napi_env env, napi_callback_info info) noexcept {
   napi_value values[2];
   std::int64_t due_ns = 0, spin_ns = 0;
-  if (!arguments_of(env, info, values) || napi_get_value_int64(env, values[0], &due_ns) != napi_ok ||
+  if (!arguments_of(env, info, values) ||
+      napi_get_value_int64(env, values[0], &due_ns) != napi_ok ||
       napi_get_value_int64(env, values[1], &spin_ns) != napi_ok) {
     return fail(env, "sleepUntil takes two times in nanoseconds");
   }

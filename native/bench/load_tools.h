@@ -33,8 +33,8 @@ inline constexpr int FULL_SOCKET_MS = 100;
  * The ring between the thread that reads sockets and whoever looks at what it read.
  *
  * Entries of whole units of 8 bytes: socket's index (u32), bytes (u32), when the last of them came
- * to the socket (f64, ns, by the system's stamp), then the bytes, never split. Positions count units, modulo 2^32. An entry of SKIP bytes: the ring
- * goes on at its begin.
+ * to the socket (f64, ns, by the system's stamp), then the bytes, never split. Positions count
+ * units, modulo 2^32. An entry of SKIP bytes: the ring goes on at its begin.
  */
 struct ReadRing {
   static constexpr std::uint32_t UNIT_BYTES = 8;
