@@ -18,6 +18,7 @@
         "native/copy_kernel.cc",
         "native/crc32_kernel.cc",
         "native/event_loop.cc",
+        "native/latest_kernel.cc",
         "native/ndjson_kernel.cc",
         "native/notify.cc",
         "native/packed_kernel.cc",

@@ -2,6 +2,7 @@
 //
 //   decoder(kernel, control, instruments, capacity, venue) -> { bind(input, out, origins), run() }
 //   encodeCopy(kind, ticks, order, from, to, shard, firstSeq, out, offset) -> offset behind
+//   applyLatest(table, stamps, ticks, first, count, firstSeq, run)
 //   crc32(bytes, start, end, before) -> the CRC-32; only where the CPU has the instructions
 //   notify, guardLoop, endLoop, hasLoopEnded, letLoopGo, setTimeSlice: system_glue.cc
 //   layoutId
@@ -16,6 +17,7 @@
 #include "binance_kernel.h"
 #include "copy_kernel.h"
 #include "crc32_kernel.h"
+#include "latest_kernel.h"
 #include "ndjson_kernel.h"
 #include "packed_kernel.h"
 #include "system_glue.h"
@@ -300,6 +302,35 @@ napi_value encode_copy_rows(napi_env env, napi_callback_info info) noexcept {
   return result;
 }
 
+napi_value apply_latest_of(napi_env env, napi_callback_info info) noexcept {
+  constexpr const char* USAGE = "applyLatest: an argument is of the wrong type or out of bounds";
+  std::size_t count = 7;
+  napi_value arguments[7];
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  double first = -1, ticks = -1, seq = -1;
+  std::int32_t run = 0;
+  if (count < 7 || napi_get_value_double(env, arguments[3], &first) != napi_ok ||
+      napi_get_value_double(env, arguments[4], &ticks) != napi_ok ||
+      napi_get_value_double(env, arguments[5], &seq) != napi_ok ||
+      napi_get_value_int32(env, arguments[6], &run) != napi_ok) {
+    return fail(env, USAGE);
+  }
+  const Memory table = memory_of(env, arguments[0], napi_int32_array);
+  const Memory stamps = memory_of(env, arguments[1], napi_int32_array);
+  const Memory source = memory_of(env, arguments[2], napi_uint8_array);
+  std::size_t from, records, first_seq;
+  if (!to_size(first, source.size / l::TICK_BYTES, from) ||
+      !to_size(ticks, source.size / l::TICK_BYTES - from, records) ||
+      !to_size(seq, 1ull << 53, first_seq) ||
+      table.size != stamps.size * l::LATEST_SLOT_WORDS) {
+    return fail(env, USAGE);
+  }
+  apply_latest({reinterpret_cast<std::int32_t*>(table.bytes), stamps.size / 4,
+                reinterpret_cast<std::int32_t*>(stamps.bytes)},
+               source.bytes + from * l::TICK_BYTES, records, first_seq, run);
+  return nullptr;
+}
+
 napi_value crc32_of(napi_env env, napi_callback_info info) noexcept {
   constexpr const char* USAGE = "crc32: an argument is of the wrong type or out of bounds";
   std::size_t count = 4;
@@ -324,12 +355,15 @@ napi_value crc32_of(napi_env env, napi_callback_info info) noexcept {
 }  // namespace tickd
 
 NAPI_MODULE_INIT() {
-  napi_value id, decoder, encode, crc32;
+  napi_value id, decoder, encode, latest, crc32;
   if (napi_create_uint32(env, tickd::layout::LAYOUT_ID, &id) != napi_ok ||
       napi_create_function(env, "decoder", NAPI_AUTO_LENGTH, tickd::decoder, nullptr, &decoder) !=
           napi_ok ||
       napi_create_function(env, "encodeCopy", NAPI_AUTO_LENGTH, tickd::encode_copy_rows, nullptr,
                            &encode) != napi_ok ||
+      napi_create_function(env, "applyLatest", NAPI_AUTO_LENGTH, tickd::apply_latest_of, nullptr,
+                           &latest) != napi_ok ||
+      napi_set_named_property(env, exports, "applyLatest", latest) != napi_ok ||
       napi_set_named_property(env, exports, "layoutId", id) != napi_ok ||
       napi_set_named_property(env, exports, "decoder", decoder) != napi_ok ||
       napi_set_named_property(env, exports, "encodeCopy", encode) != napi_ok ||

@@ -4,6 +4,12 @@
 // is a hash of the header: an addon that was built from another header is not loaded.
 
 import { crc32 } from 'node:zlib'
+import {
+  LATEST_KIND_COUNT,
+  LATEST_RANK,
+  SLOT_WORD,
+  SLOT_WORDS,
+} from '../src/aggregate/latest-table-layout.ts'
 import { MEMBERS } from '../src/decode/binance-names.ts'
 import { VENUE_BYTES_MAX } from '../src/decode/instrument-resolver.ts'
 import { FIELDS as NDJSON_FIELDS } from '../src/decode/ndjson-names.ts'
@@ -142,6 +148,19 @@ function sections(): string[][] {
       numbers('COPY_COLUMNS', COLUMN_COUNT),
       numbers('COPY_ROW_BYTES_MAX', ROW_BYTES_MAX),
       ...sizes({ COPY_SHARD_SHIFT: SHARD_SHIFT }),
+    ],
+    [
+      ...constants('std::size_t', 'LATEST', SLOT_WORD),
+      // The place of a kind's slot among its instrument's, or that it has none.
+      numbers(
+        'LATEST_RANK',
+        Array.from(LATEST_RANK, (rank) => (rank < 0 ? LATEST_KIND_COUNT : rank)),
+      ),
+      ...sizes({
+        LATEST_SLOT_WORDS: SLOT_WORDS,
+        LATEST_KIND_COUNT,
+        LATEST_NO_RANK: LATEST_KIND_COUNT,
+      }),
     ],
     [
       ...constants('std::size_t', 'IN', IN),

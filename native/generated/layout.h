@@ -9,7 +9,7 @@
 
 namespace tickd::layout {
 
-constexpr std::uint32_t LAYOUT_ID = 3741773248;
+constexpr std::uint32_t LAYOUT_ID = 1104099057;
 
 constexpr std::size_t TICK_BYTES = 64;
 constexpr std::size_t OFFSET_TS_EVENT = 0;
@@ -231,6 +231,16 @@ constexpr std::size_t VENUE_BYTES_MAX = 32;
 constexpr std::array<std::size_t, 6> COPY_COLUMNS = {0, 12, 11, 13, 13, 12};
 constexpr std::array<std::size_t, 6> COPY_ROW_BYTES_MAX = {0, 120, 114, 126, 128, 120};
 constexpr std::size_t COPY_SHARD_SHIFT = 48;
+
+constexpr std::size_t LATEST_VERSION = 0;
+constexpr std::size_t LATEST_SEQ_LOW = 1;
+constexpr std::size_t LATEST_SEQ_HIGH = 2;
+constexpr std::size_t LATEST_RESERVED = 3;
+constexpr std::size_t LATEST_RECORD = 4;
+constexpr std::array<std::size_t, 6> LATEST_RANK = {4, 0, 1, 4, 2, 3};
+constexpr std::size_t LATEST_SLOT_WORDS = 20;
+constexpr std::size_t LATEST_KIND_COUNT = 4;
+constexpr std::size_t LATEST_NO_RANK = 4;
 
 constexpr std::size_t IN_START = 0;
 constexpr std::size_t IN_END = 1;

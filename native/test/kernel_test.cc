@@ -6,6 +6,7 @@
 #include "../binance_kernel.h"
 #include "../copy_kernel.h"
 #include "../crc32_kernel.h"
+#include "../latest_kernel.h"
 #include "../fuzz/crc32_oracle.h"
 #include "../fuzz/fuzz_frame.h"
 #include "../ndjson_kernel.h"
@@ -301,6 +302,31 @@ void a_row_is_as_postgresql_reads_it() {
   CHECK(std::equal(head.begin(), head.end(), out.begin()));
 }
 
+void the_newest_of_a_run_is_kept() {
+  Tick ticks[5]{};
+  for (Tick& tick : ticks) {
+    tick.kind = layout::KIND_TRADE;
+    tick.instrument = 1;
+  }
+  ticks[2].instrument = 3;  // beyond the table
+  ticks[3].p[0] = 77;
+  ticks[4].flags = layout::FLAG_OUT_OF_ORDER;
+  std::vector<std::int32_t> words(layout::LATEST_KIND_COUNT * layout::LATEST_SLOT_WORDS);
+  std::vector<std::int32_t> stamps(layout::LATEST_KIND_COUNT);
+  const LatestTable table{words.data(), stamps.size(), stamps.data()};
+  const Byte* bytes = reinterpret_cast<const Byte*>(ticks);
+  apply_latest(table, bytes, 5, (1ull << 32) + 1, 1);
+  CHECK(words[layout::LATEST_VERSION] == 2);
+  CHECK(words[layout::LATEST_SEQ_LOW] == 4);
+  CHECK(words[layout::LATEST_SEQ_HIGH] == 1);
+  CHECK(std::memcmp(&words[layout::LATEST_RECORD], &ticks[3], sizeof(Tick)) == 0);
+  apply_latest(table, bytes, 1, 9, 1);  // of the same run: it was met
+  CHECK(words[layout::LATEST_VERSION] == 2);
+  apply_latest(table, bytes, 1, 9, 2);
+  CHECK(words[layout::LATEST_VERSION] == 4);
+  CHECK(words[layout::LATEST_SEQ_LOW] == 9);
+}
+
 void checksums_are_those_bit_by_bit() {
   if (!has_crc32()) return;
   const std::string_view check = "123456789";
@@ -336,6 +362,7 @@ int main() {
   times_are_of_the_calendar();
   packed_ticks_have_a_form();
   a_row_is_as_postgresql_reads_it();
+  the_newest_of_a_run_is_kept();
   checksums_are_those_bit_by_bit();
   std::puts("native kernels: all tests passed");
   return 0;

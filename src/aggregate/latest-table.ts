@@ -27,13 +27,14 @@ const READ_ATTEMPTS_MAX = 10_000
 
 export class LatestTable {
   readonly capacity: number
-  readonly #words: Int32Array
+  /** All slots. For the native writer; whoever else writes them breaks the seqlock. */
+  readonly words: Int32Array
 
   /** `memory` as made by `create(capacity)`. */
   constructor(memory: SharedArrayBuffer, capacity: number) {
     assert(memory.byteLength === latestTableBytes(capacity), 'the memory was made for the capacity')
     this.capacity = capacity
-    this.#words = new Int32Array(memory)
+    this.words = new Int32Array(memory)
   }
 
   static create(capacity: number): SharedArrayBuffer {
@@ -42,9 +43,9 @@ export class LatestTable {
 
   /** No slot was ever written. For starts: it looks at all of them. */
   isEmpty(): boolean {
-    for (let slot = 0; slot < this.#words.length; slot += SLOT_WORDS) {
+    for (let slot = 0; slot < this.words.length; slot += SLOT_WORDS) {
       // Pairs with the stores in write(). Whoever asks is the writer, or comes before it.
-      if (Atomics.load(this.#words, slot + SLOT_WORD.version) !== 0) return false
+      if (Atomics.load(this.words, slot + SLOT_WORD.version) !== 0) return false
     }
     return true
   }
@@ -53,7 +54,7 @@ export class LatestTable {
   version(instrument: number, kind: number): number {
     const slot = this.#slot(instrument, kind)
     // Pairs with the stores in write(). Stale = the change is seen at the next look.
-    return slot < 0 ? 0 : Atomics.load(this.#words, slot + SLOT_WORD.version)
+    return slot < 0 ? 0 : Atomics.load(this.words, slot + SLOT_WORD.version)
   }
 
   /**
@@ -64,7 +65,7 @@ export class LatestTable {
   read(instrument: number, kind: number, out: TickBatch, index: number): number {
     const slot = this.#slot(instrument, kind)
     if (slot < 0) return -1
-    const words = this.#words
+    const words = this.words
     const target = index * TICK_WORDS
     for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
       // Pairs with the last store in write(): even = the words below belong together, unless …
@@ -95,7 +96,7 @@ export class LatestTable {
     const kind = ((source[wordIndex + KIND_WORD] as number) >>> KIND_SHIFT) & 0xff
     const slot = this.#slot(instrument, kind)
     if (slot < 0) return
-    const words = this.#words
+    const words = this.words
     // Our own last value: we are the only writer. An odd one was left by a writer that crashed.
     const even = (Atomics.load(words, slot + SLOT_WORD.version) | 1) - 1
     // Before the first word changes: pairs with both version loads in read().

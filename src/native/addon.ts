@@ -40,6 +40,19 @@ export interface Addon {
     out: DataView,
     offset: number,
   ): number
+  /**
+   * Ticks [first, first + count) into the words of a latest table: see latest-writer.ts. `stamps`:
+   * a word a slot, `run` differs from that of the runs before.
+   */
+  applyLatest(
+    table: Int32Array,
+    stamps: Int32Array,
+    ticks: Uint8Array,
+    first: number,
+    count: number,
+    firstSeq: number,
+    run: number,
+  ): void
   /** The CRC-32 of bytes[start, end) behind others of which it is `before`. Not on every CPU. */
   crc32?(bytes: Uint8Array, start: number, end: number, before: number): number
   /** One datagram to a unix socket ('@' first = abstract); 0, or the system's error number. */

@@ -4,6 +4,7 @@ import { LatestTable } from '../../../src/aggregate/latest-table.ts'
 import { TickBatch } from '../../../src/tick/batch.ts'
 import { writeInteger } from '../../../src/tick/fixed-point.ts'
 import { KIND, TICK_WORDS, WORD } from '../../../src/tick/layout.ts'
+import { nativeAbsent } from '../../support/kernel-pair.ts'
 
 function tick(kind: number, instrument: number, value: number): TickBatch {
   const batch = new TickBatch(1)
@@ -67,33 +68,40 @@ t.test('the memory must have been made for the capacity', (t) => {
   t.end()
 })
 
-t.test('a reader never sees half a record while another thread writes', async (t) => {
-  const memory = LatestTable.create(1)
-  const stop = new Int32Array(new SharedArrayBuffer(4))
-  const worker = new Worker(new URL('./latest-table-writer.ts', import.meta.url), {
-    workerData: { memory, stop: stop.buffer },
-    execArgv: ['--disable-warning=ExperimentalWarning'],
-  })
-  const table = new LatestTable(memory, 1)
-  const out = new TickBatch(1)
-  let last = -1
-  let changes = 0
-  const deadline = performance.now() + 20_000
-  while (changes < 2_000 && performance.now() < deadline) {
-    const seq = table.read(1, KIND.trade, out, 0)
-    if (seq < 0) {
-      await new Promise((resolve) => setImmediate(resolve))
-      continue
-    }
-    if (seq < last) t.fail(`sequence went back: ${last} -> ${seq}`)
-    for (let word = WORD.p0; word < TICK_WORDS; word++) {
-      if (out.words[word] !== (seq | 0)) t.fail(`torn: word ${word} of seq ${seq}`)
-    }
-    if (seq !== last) changes++
-    last = seq
-  }
-  // The writer polls it between batches; a late look only makes it write some more.
-  Atomics.store(stop, 0, 1)
-  await new Promise((resolve) => worker.once('exit', resolve))
-  t.ok(changes === 2_000, `${changes} distinct values were seen`)
-})
+for (const kernels of ['js', 'native']) {
+  const skip = kernels === 'native' ? nativeAbsent() : false
+  t.test(
+    `a reader never sees half a record while a ${kernels} writer writes`,
+    { skip },
+    async (t) => {
+      const memory = LatestTable.create(1)
+      const stop = new Int32Array(new SharedArrayBuffer(4))
+      const worker = new Worker(new URL('./latest-table-writer.ts', import.meta.url), {
+        workerData: { memory, stop: stop.buffer, kernels },
+        execArgv: ['--disable-warning=ExperimentalWarning'],
+      })
+      const table = new LatestTable(memory, 1)
+      const out = new TickBatch(1)
+      let last = -1
+      let changes = 0
+      const deadline = performance.now() + 20_000
+      while (changes < 2_000 && performance.now() < deadline) {
+        const seq = table.read(1, KIND.trade, out, 0)
+        if (seq < 0) {
+          await new Promise((resolve) => setImmediate(resolve))
+          continue
+        }
+        if (seq < last) t.fail(`sequence went back: ${last} -> ${seq}`)
+        for (let word = WORD.p0; word < TICK_WORDS; word++) {
+          if (out.words[word] !== (seq | 0)) t.fail(`torn: word ${word} of seq ${seq}`)
+        }
+        if (seq !== last) changes++
+        last = seq
+      }
+      // The writer polls it between batches; a late look only makes it write some more.
+      Atomics.store(stop, 0, 1)
+      await new Promise((resolve) => worker.once('exit', resolve))
+      t.ok(changes === 2_000, `${changes} distinct values were seen`)
+    },
+  )
+}
