@@ -1,12 +1,14 @@
 // What the agent does about everything that is not a cut: conflicts, loss, draining, waiting.
 
+import { once } from 'node:events'
 import { readdirSync, rmSync, truncateSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Finding, SUSTAINED, Watch } from '../../src/ledger/checks.ts'
 import { type LedgerInputs, takeSample } from '../../src/ledger/sample.ts'
 import { STORE_STALL_MS_MAX } from '../../src/limits.ts'
+import { systemAddon } from '../../src/native/addon.ts'
 import { checkPostgres, connect } from '../../src/storage/postgres/connection.ts'
 import { damage } from '../support/faulty-disk.ts'
 import { startPostgres, type TestPostgres, temporaryDirectory } from '../support/postgres.ts'
@@ -302,6 +304,57 @@ t.test('a full batch does not wait', async (t) => {
   t.equal(store.counters.get('batches'), 3)
   agent.onClose()
 })
+
+t.test('a server with nothing to do gets an eighth of a batch at once', async (t) => {
+  const store = bench(t)
+  const agent = store.agent(postgres.url, { schema: 'eighth', batch_ms: 60_000, batch_rows: 800 })
+  await agent.onStart()
+  store.append(99)
+  agent.doWork()
+  agent.doWork()
+  t.equal(store.counters.get('batches'), 0, 'less waits')
+  store.append(1)
+  await runUntil(agent, () => store.stored.load() === 100, 'an eighth is stored')
+  t.equal(store.counters.get('batches'), 1)
+  agent.onClose()
+})
+
+t.test('its unix socket takes more than one does by itself', async (t) => {
+  const skipped = systemAddon() === undefined
+  if (skipped) return t.comment('the native addon is not built: the socket stays as it is')
+  const path = join(t.testdir(), 'socket')
+  const server = createServer({ pauseOnConnect: true }).listen(path)
+  await once(server, 'listening')
+  const plain = createConnection(path)
+  await once(plain, 'connect')
+  const plainBytes = takenBytes(plain)
+  plain.destroy()
+  server.close()
+  const { client, destroy } = await connect({
+    url: postgres.server.url,
+    name: 't',
+    timeoutMs: 5000,
+  })
+  const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
+  const { pid } = rows[0] as { pid: number }
+  process.kill(pid, 'SIGSTOP')
+  const { stream } = client.connection as unknown as { stream: Socket }
+  const bytes = takenBytes(stream)
+  destroy()
+  process.kill(pid, 'SIGCONT')
+  t.ok(bytes >= 1.5 * plainBytes, `${bytes} bytes, ${plainBytes} of a plain one`)
+})
+
+/** Bytes that a socket takes, which nobody reads, before it keeps them to itself. */
+function takenBytes(socket: Socket): number {
+  const piece = Buffer.alloc(4096)
+  let taken = 0
+  while (socket.writableLength === 0) {
+    socket.write(piece)
+    taken += piece.length
+  }
+  return taken
+}
 
 t.test('the commit of PostgreSQL itself is waited for when that is configured', async (t) => {
   const store = bench(t)
