@@ -243,21 +243,8 @@ class QuickLine {
 
   const Byte* read_decimal_member(const Byte* at, int decimals, std::int64_t& out) const noexcept {
     if (at == nullptr) return nullptr;
-    // As far as eight digits before and behind a point go: any other form is read in two steps.
-    const std::uint64_t whole = load_u64(at + 1) ^ repeat('0');
-    const std::size_t whole_count = lowest_byte(other_bytes(whole));
-    const Byte* point = at + 1 + whole_count;
-    const std::uint64_t part = load_u64(point + 1) ^ repeat('0');
-    const std::size_t part_count = lowest_byte(other_bytes(part));
-    const Byte* closing = point + 1 + part_count;
-    const bool is_plain = (*at == '"') & (*point == '.') & (*closing == '"') &
-                          (whole_count != 0) & (part_count != 0);
-    if (!is_plain) return read_decimal_slowly(at, end_, decimals, out);
-    const std::size_t places = static_cast<std::size_t>(decimals);
-    out = static_cast<std::int64_t>(few_digits(whole, whole_count) * POWERS_OF_TEN[places] +
-                                    few_digits(part, part_count) *
-                                        POWERS_OF_TEN[places - part_count]);
-    return closing + 1;
+    const Byte* behind = read_plain_decimal(at, decimals, out);
+    return behind == nullptr ? read_decimal_slowly(at, end_, decimals, out) : behind;
   }
 
   /** A string or a number, either one's text from `start` on: behind it, or nullptr. */
