@@ -47,7 +47,7 @@ export function eightDigits(view: DataView, at: number): number {
 }
 
 /** The number of four digits, each 0 … 9 in a byte, first in the lowest. */
-function fourDigits(digits: number): number {
+export function fourDigits(digits: number): number {
   const pairs = Math.imul(digits, 10) + (digits >>> 8)
   return (pairs & 0xff) * 100 + ((pairs >>> 16) & 0xff)
 }

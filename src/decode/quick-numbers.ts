@@ -6,7 +6,7 @@
 // can be read at `at`. What may come behind a value is the caller's matter.
 
 import { writeSplit, writeWhole } from '../tick/fixed-point.ts'
-import { digitCount, digitValue } from './digit-words.ts'
+import { digitCount, digitValue, eightDigits, fourDigits } from './digit-words.ts'
 
 const QUOTE = 0x22
 const MINUS = 0x2d
@@ -17,6 +17,9 @@ const WHOLE_DIGITS_MAX = 15
 /** A whole part below this is in range at any scale. */
 const WHOLE_BELOW = 9_223_372_036
 const EXACT_BELOW = 2 ** 53
+const FOUR_ZEROS = 0x30303030
+const FOUR_SIXES = 0x06060606
+const HIGH_HALVES = 0xf0f0f0f0 | 0
 const BILLION = 1_000_000_000
 const POW10: readonly number[] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
 
@@ -86,4 +89,70 @@ export function quickInteger(
   if (isQuoted && bytes[next] !== QUOTE) return 0
   writeWhole(words, index, digitValue(view, first, count))
   return isQuoted ? next + 1 : next
+}
+
+/**
+ * As quickDecimal, of one that has a point and at most eight digits before and behind it; `at` is
+ * behind its opening quote.
+ */
+export function plainDecimal(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  decimals: number,
+  words: Int32Array,
+  index: number,
+): number {
+  const first = view.getInt32(at, true) ^ FOUR_ZEROS
+  const others = ((first + FOUR_SIXES) | first) & HIGH_HALVES
+  let whole: number
+  let point: number
+  if (others === 0) {
+    const count = digitCount(view, at + 4)
+    if (count > 4) return 0
+    whole = digitValue(view, at, count + 4)
+    point = at + count + 4
+  } else {
+    const count = (31 - Math.clz32(others & -others)) >> 3
+    if (count === 0) return 0
+    whole = fourDigits(first << ((4 - count) << 3))
+    point = at + count
+  }
+  if (bytes[point] !== POINT) return 0
+  let part = eightDigits(view, point + 1)
+  let places = 8
+  if (part < 0) {
+    places = digitCount(view, point + 1)
+    if (places === 0) return 0
+    part = digitValue(view, point + 1, places)
+  }
+  const behind = point + 1 + places
+  if (bytes[behind] !== QUOTE) return 0
+  const scaled = whole * (POW10[decimals] as number) + part * (POW10[decimals - places] as number)
+  if (scaled >= EXACT_BELOW) return 0
+  writeWhole(words, index, scaled)
+  return behind + 1
+}
+
+/** As quickInteger, of a JSON number of at most 15 digits. */
+export function plainWhole(view: DataView, at: number, words: Int32Array, index: number): number {
+  let value = eightDigits(view, at)
+  if (value < 0) {
+    const count = digitCount(view, at)
+    if (count === 0 || (count > 1 && view.getUint8(at) === ZERO)) return 0
+    writeWhole(words, index, digitValue(view, at, count))
+    return at + count
+  }
+  const count = digitCount(view, at + 8)
+  if (count > WHOLE_DIGITS_MAX - 8 || view.getUint8(at) === ZERO) return 0
+  if (count > 0) value = value * (POW10[count] as number) + digitValue(view, at + 8, count)
+  writeWhole(words, index, value)
+  return at + 8 + count
+}
+
+/** Behind a JSON number of at most 15 digits and nothing else. */
+export function skipWhole(view: DataView, at: number): number {
+  const count = digitCount(view, at)
+  if (count === 0 || count > WHOLE_DIGITS_MAX) return 0
+  return count > 1 && view.getUint8(at) === ZERO ? 0 : at + count
 }
