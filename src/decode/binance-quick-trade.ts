@@ -17,7 +17,7 @@
 
 import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
-import { writeNull, writeWhole } from '../tick/fixed-point.ts'
+import { writeNull } from '../tick/fixed-point.ts'
 import {
   ACTION,
   FLAG,
@@ -28,6 +28,7 @@ import {
   TICK_WORDS,
   WORD,
 } from '../tick/layout.ts'
+import { eightBytes, fourBytes } from './digit-words.ts'
 import { QuickEpoch } from './quick-epoch.ts'
 import { plainDecimal, plainWhole, skipWhole } from './quick-numbers.ts'
 import type { SymbolCache } from './symbol-cache.ts'
@@ -35,48 +36,52 @@ import { frameFlags, writeHeadWords } from './tick-writer.ts'
 
 const LOOK_BYTES = 1024
 const STREAM_BYTES_MAX = 64
+const PRICE_UNIT = 10 ** PRICE_DECIMALS
+const SIZE_UNIT = 10 ** SIZE_DECIMALS
 const QUOTE = 0x22
+const COMMA = 0x2c
 const CLOSE_OBJECT = 0x7d
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 
-/** Four bytes of text as the word that a view reads there. */
-const word = (text: string): number => Buffer.from(text, 'latin1').readInt32LE(0)
-const STREAM_0 = word('{"st')
-const STREAM_4 = word('ream')
-const STREAM_7 = word('m":"')
-const DATA_0 = word('","d')
-const DATA_4 = word('ata"')
-const DATA_5 = word('ta":')
-const EVENT_0 = word('{"e"')
-const TRADE_4 = word(':"tr')
-const TRADE_8 = word('ade"')
-const AGGREGATE_4 = word(':"ag')
-const AGGREGATE_8 = word('gTra')
-const AGGREGATE_12 = word('de",')
-const COMMA_E = word(',"E"')
-const E_COLON = word('"E":')
-const COMMA_S = word(',"s"')
-const S_QUOTE = word('s":"')
-const COMMA_P = word(',"p"')
-const P_QUOTE = word('p":"')
-const COMMA_Q = word(',"q"')
-const Q_QUOTE = word('q":"')
-const T_ID = word(',"t"')
-const A_ID = word(',"a"')
-const COMMA_F = word(',"f"')
-const COMMA_L = word(',"l"')
-const COMMA_B = word(',"b"')
-const COMMA_X = word(',"X"')
-const X_4 = word(':"MA')
-const X_8 = word('RKET')
-const COMMA_T = word(',"T"')
-const COMMA_M = word(',"m"')
-const COMMA_BEST = word(',"M"')
-const TRUE = word('true')
-const FALS = word('fals')
-const LETTER_E = 0x65
-const COLON = 0x3a
+const STREAM_0 = eightBytes('{"stream')
+const STREAM_7 = fourBytes('m":"')
+const DATA_0 = eightBytes('","data"')
+const DATA_5 = fourBytes('ta":')
+const TRADE_0 = eightBytes('{"e":"tr')
+const TRADE_8 = eightBytes('ade","E"')
+const AGGREGATE_0 = eightBytes('{"e":"ag')
+const AGGREGATE_8 = eightBytes('gTrade",')
+const E_COLON = fourBytes('"E":')
+const S_COLON = fourBytes('"s":')
+const COMMA_T_ID = fourBytes(',"t"')
+const T_ID_COLON = fourBytes('"t":')
+const COMMA_A = fourBytes(',"a"')
+const A_COLON = fourBytes('"a":')
+const COMMA_P = fourBytes(',"p"')
+const P_QUOTE = fourBytes('p":"')
+const COMMA_Q = fourBytes(',"q"')
+const Q_QUOTE = fourBytes('q":"')
+const COMMA_F = fourBytes(',"f"')
+const F_COLON = fourBytes('"f":')
+const COMMA_L = fourBytes(',"l"')
+const L_COLON = fourBytes('"l":')
+const COMMA_B = fourBytes(',"b"')
+const B_COLON = fourBytes('"b":')
+const COMMA_X = fourBytes(',"X"')
+const X_4 = eightBytes(':"MARKET')
+const COMMA_T = fourBytes(',"T"')
+const T_COLON = fourBytes('"T":')
+const M_COLON = fourBytes('"m":')
+const COMMA_BEST = fourBytes(',"M"')
+const TRU = fourBytes(':tru')
+const FAL = fourBytes(':fal')
+const TRUE = fourBytes('true')
+const ALSE = fourBytes('alse')
+/** Bit 1 of the second byte is that in which 'f' is not 't'. */
+const IS_FALSE_SHIFT = 9
+/** Of a member that is true, from its comma on. */
+const TRUE_BYTES = 9
 
 export class QuickTrade {
   #bytes: Uint8Array = new Uint8Array(0)
@@ -96,72 +101,80 @@ export class QuickTrade {
     }
     if (start + LOOK_BYTES > bytes.length) return false
     const view = this.#view
-    let at = start
-    const isCombined = view.getInt32(at, true) === STREAM_0
-    if (isCombined) at = skipStream(bytes, view, at)
-    if (view.getInt32(at, true) !== EVENT_0) return false
-    at = this.#payload(view, bytes, at, out.words, out.count * TICK_WORDS, meta)
-    if (at === 0) return false
-    if (isCombined && bytes[at++] !== CLOSE_OBJECT) return false
+    const isCombined = view.getFloat64(start, true) === STREAM_0
+    const begin = isCombined ? skipStream(view, start) : start
+    const at = this.#payload(view, begin, out.words, out.count * TICK_WORDS, meta)
+    if (isCombined) return at !== 0 && view.getUint8(at) === CLOSE_OBJECT && at + 1 === end
     return at === end
   }
 
-  /** The payload at `at`, of which the first member's name is read. */
+  /** The payload at `begin`. */
   #payload(
     view: DataView,
-    bytes: Uint8Array,
     begin: number,
     words: Int32Array,
     tick: number,
     meta: FrameMeta,
   ): number {
-    const epoch = this.#epoch
-    const isAggregate = view.getInt32(begin + 4, true) !== TRADE_4
-    let at = isAggregate ? behindAggregate(view, begin) : behindTrade(view, begin)
+    const isTrade = view.getFloat64(begin, true) === TRADE_0
+    let at = isTrade ? behindTrade(view, begin) : behindAggregate(view, begin)
     if (at === 0) return 0
+    const epoch = this.#epoch
     at = epoch.read(view, at)
     if (at === 0) return 0
-    const idKey = isAggregate ? A_ID : T_ID
+    // Behind a time there is a comma.
     let isEarly = false
-    if (view.getInt32(at, true) !== COMMA_S) {
+    if (view.getInt32(at + 1, true) !== S_COLON) {
       // Futures have one more before the symbol: the aggregate's id, the trade's time.
       isEarly = true
-      at = isAggregate ? id(view, at, idKey, words, tick) : epoch.readMember(view, at, COMMA_T)
-      if (at === 0 || view.getInt32(at, true) !== COMMA_S) return 0
+      at = isTrade ? this.#time(view, at) : aggregateId(view, at, words, tick)
+      if (at === 0 || view.getUint8(at) !== COMMA) return 0
+      if (view.getInt32(at + 1, true) !== S_COLON) return 0
     }
-    if (view.getInt32(at + 2, true) !== S_QUOTE) return 0
     const instrument = this.#symbols.find(view, at + 5)
     if (instrument === 0) return 0
     at += 5 + this.#symbols.size
-    if (!(isAggregate && isEarly)) at = id(view, at, idKey, words, tick)
+    if (isTrade) at = tradeId(view, at, words, tick)
+    else if (!isEarly) at = aggregateId(view, at, words, tick)
     if (at === 0) return 0
-    at = prices(view, bytes, at, words, tick + WORD.p0)
+    at = prices(view, at, words, tick + WORD.p0)
     if (at === 0) return 0
-    at = isAggregate ? skipRange(view, at) : skipRest(view, at)
-    if (at !== 0 && (isAggregate || !isEarly)) at = epoch.readMember(view, at, COMMA_T)
-    if (at === 0 || view.getInt32(at, true) !== COMMA_M) return 0
-    const maker = view.getInt32(at + 5, true)
-    at = flag(view, at)
-    if (at !== 0 && view.getInt32(at, true) === COMMA_BEST) at = flag(view, at)
-    if (at === 0 || bytes[at] !== CLOSE_OBJECT) return 0
+    if (!isTrade) at = skipRange(view, at)
+    else if (view.getInt32(at, true) !== COMMA_T) at = skipRest(view, at)
+    if (at === 0) return 0
+    if (!(isTrade && isEarly)) {
+      at = this.#time(view, at)
+      if (at === 0) return 0
+    }
+    if (view.getUint8(at) !== COMMA || view.getInt32(at + 1, true) !== M_COLON) return 0
+    const best = flag(view, at)
+    if (best === 0) return 0
+    const last = view.getInt32(best, true) === COMMA_BEST ? flag(view, best) : best
+    if (last === 0 || view.getUint8(last) !== CLOSE_OBJECT) return 0
     epoch.write(words, tick + WORD.ts_event)
     writeNull(words, tick + WORD.p3)
-    const side = maker === TRUE ? SIDE.sell : SIDE.buy
+    // `true` is the shorter word.
+    const side = SIDE.sell + at + TRUE_BYTES - best
     const flags = FLAG.LAST | frameFlags(meta)
     writeHeadWords(words, tick, KIND.trade, side, instrument, flags, ACTION.none, meta)
-    return at + 1
+    return last + 1
+  }
+
+  /** `,"T":n`. */
+  #time(view: DataView, at: number): number {
+    if (view.getInt32(at, true) !== COMMA_T || view.getInt32(at + 1, true) !== T_COLON) return 0
+    return this.#epoch.read(view, at + 5)
   }
 }
 
-/** At the payload of a combined frame; at its begin where there is none. */
-function skipStream(bytes: Uint8Array, view: DataView, begin: number): number {
-  if (view.getInt32(begin + 4, true) !== STREAM_4) return begin
+/** At the payload of a combined frame; somewhere else where there is none. */
+function skipStream(view: DataView, begin: number): number {
   if (view.getInt32(begin + 7, true) !== STREAM_7) return begin
   const last = begin + STREAM_BYTES_MAX
   for (let at = begin + 11; at < last; at++) {
-    const byte = bytes[at] as number
+    const byte = view.getUint8(at)
     if (byte === QUOTE) {
-      const isData = view.getInt32(at, true) === DATA_0 && view.getInt32(at + 4, true) === DATA_4
+      const isData = view.getFloat64(at, true) === DATA_0
       return isData && view.getInt32(at + 5, true) === DATA_5 ? at + 9 : begin
     }
     if (byte < SPACE || byte === BACKSLASH) return begin
@@ -169,71 +182,74 @@ function skipStream(bytes: Uint8Array, view: DataView, begin: number): number {
   return begin
 }
 
-/** At the time of a trade's event. */
+/** At the time of a trade's event; its first eight bytes are compared. */
 function behindTrade(view: DataView, at: number): number {
-  if (view.getInt32(at + 8, true) !== TRADE_8) return 0
-  if (view.getInt32(at + 12, true) !== COMMA_E) return 0
+  if (view.getFloat64(at + 8, true) !== TRADE_8) return 0
   return view.getInt32(at + 13, true) === E_COLON ? at + 17 : 0
 }
 
 /** At the time of an aggregate's event. */
 function behindAggregate(view: DataView, at: number): number {
-  if (view.getInt32(at + 4, true) !== AGGREGATE_4) return 0
-  if (view.getInt32(at + 8, true) !== AGGREGATE_8) return 0
-  if (view.getInt32(at + 12, true) !== AGGREGATE_12) return 0
+  if (view.getFloat64(at, true) !== AGGREGATE_0) return 0
+  if (view.getFloat64(at + 8, true) !== AGGREGATE_8) return 0
   return view.getInt32(at + 16, true) === E_COLON ? at + 20 : 0
 }
 
-/** The member of the trade's id. */
-function id(view: DataView, at: number, key: number, words: Int32Array, tick: number): number {
-  if (view.getInt32(at, true) !== key || view.getUint8(at + 4) !== COLON) return 0
+/** `,"t":n`. */
+function tradeId(view: DataView, at: number, words: Int32Array, tick: number): number {
+  if (view.getInt32(at, true) !== COMMA_T_ID) return 0
+  if (view.getInt32(at + 1, true) !== T_ID_COLON) return 0
   return plainWhole(view, at + 5, words, tick + WORD.p2)
 }
 
-/** The members of price and quantity. */
-function prices(
-  view: DataView,
-  bytes: Uint8Array,
-  begin: number,
-  words: Int32Array,
-  p0: number,
-): number {
-  if (view.getInt32(begin, true) !== COMMA_P || view.getInt32(begin + 2, true) !== P_QUOTE) return 0
-  const at = plainDecimal(bytes, view, begin + 6, PRICE_DECIMALS, words, p0)
-  if (at === 0) return 0
-  if (view.getInt32(at, true) !== COMMA_Q || view.getInt32(at + 2, true) !== Q_QUOTE) return 0
-  return plainDecimal(bytes, view, at + 6, SIZE_DECIMALS, words, p0 + 2)
+/** `,"a":n`. */
+function aggregateId(view: DataView, at: number, words: Int32Array, tick: number): number {
+  if (view.getInt32(at, true) !== COMMA_A || view.getInt32(at + 1, true) !== A_COLON) return 0
+  return plainWhole(view, at + 5, words, tick + WORD.p2)
 }
 
-/** A member of a whole number that says nothing to a trade. */
-function skipMember(view: DataView, at: number, key: number): number {
-  if (view.getInt32(at, true) !== key || view.getUint8(at + 4) !== COLON) return 0
-  return skipWhole(view, at + 5)
+/** `,"p":"d","q":"d"`. */
+function prices(view: DataView, begin: number, words: Int32Array, p0: number): number {
+  if (view.getInt32(begin, true) !== COMMA_P || view.getInt32(begin + 2, true) !== P_QUOTE) return 0
+  const at = plainDecimal(view, begin + 6, PRICE_UNIT, words, p0)
+  if (at === 0) return 0
+  if (view.getInt32(at, true) !== COMMA_Q || view.getInt32(at + 2, true) !== Q_QUOTE) return 0
+  return plainDecimal(view, at + 6, SIZE_UNIT, words, p0 + 2)
 }
 
 /** The first and the last of the trades that an aggregate is of. */
 function skipRange(view: DataView, begin: number): number {
-  const at = skipMember(view, begin, COMMA_F)
-  return at === 0 ? 0 : skipMember(view, at, COMMA_L)
+  const at = skipMember(view, begin, COMMA_F, F_COLON)
+  return at === 0 ? 0 : skipMember(view, at, COMMA_L, L_COLON)
 }
 
 /** Of Binance.US: the buyer's and the seller's order; of futures: what made the trade. */
 function skipRest(view: DataView, begin: number): number {
-  let at = begin
-  const first = view.getInt32(at, true)
+  const first = view.getInt32(begin, true)
   if (first === COMMA_B) {
-    at = skipMember(view, at, COMMA_B)
-    return at === 0 ? 0 : skipMember(view, at, A_ID)
+    const at = skipMember(view, begin, COMMA_B, B_COLON)
+    return at === 0 ? 0 : skipMember(view, at, COMMA_A, A_COLON)
   }
-  if (first !== COMMA_X) return at
-  if (view.getInt32(at + 4, true) !== X_4 || view.getInt32(at + 8, true) !== X_8) return 0
-  return view.getUint8(at + 12) === QUOTE ? at + 13 : 0
+  if (first !== COMMA_X) return begin
+  if (view.getFloat64(begin + 4, true) !== X_4) return 0
+  return view.getUint8(begin + 12) === QUOTE ? begin + 13 : 0
 }
 
-/** The member at `at`, whose name of one letter is read: `true` or `false`. */
+/** A member of a whole number that says nothing of a trade. */
+function skipMember(view: DataView, at: number, comma: number, colon: number): number {
+  if (view.getInt32(at, true) !== comma || view.getInt32(at + 1, true) !== colon) return 0
+  return skipWhole(view, at + 5)
+}
+
+/**
+ * The member at `at`, whose name of one letter is read: `true` or `false`. Which comes at random,
+ * so there is no branch on it.
+ */
 function flag(view: DataView, at: number): number {
-  if (view.getUint8(at + 4) !== COLON) return 0
-  const value = view.getInt32(at + 5, true)
-  if (value === TRUE) return at + 9
-  return value === FALS && view.getUint8(at + 9) === LETTER_E ? at + 10 : 0
+  const first = view.getInt32(at + 4, true)
+  const isFalse = (first >> IS_FALSE_SHIFT) & 1
+  const last = view.getInt32(at + 5 + isFalse, true)
+  const different =
+    (first ^ TRU ^ (-isFalse & (TRU ^ FAL))) | (last ^ TRUE ^ (-isFalse & (TRUE ^ ALSE)))
+  return different === 0 ? at + TRUE_BYTES + isFalse : 0
 }

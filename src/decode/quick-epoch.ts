@@ -9,7 +9,6 @@ import { writeSplit } from '../tick/fixed-point.ts'
 import { eightDigits, fourDigits } from './digit-words.ts'
 
 const ZERO = 0x30
-const COLON = 0x3a
 const FOUR_ZEROS = 0x30303030
 const FOUR_SIXES = 0x06060606
 const HIGH_HALVES = 0xf0f0f0f0 | 0
@@ -24,24 +23,21 @@ const NANOS_PER_MILLI = 1e6
 const TWO_TO_32 = 4294967296
 
 export class QuickEpoch {
-  /** The eight digits as text, and their nanoseconds. */
-  #first = 0
-  #second = 0
+  /** The eight digits as text (see eightBytes), and their nanoseconds. */
+  #text = 0
   readonly #begin = new Int32Array(2)
   /** Milliseconds behind them. */
   #rest = 0
 
   constructor() {
-    // Some time's, for these words are never to be those of another text.
+    // Some time's, for the word is never to be that of another text.
     const text = new TextEncoder().encode('17000000')
     this.#keep(new DataView(text.buffer), 0)
   }
 
   /** Behind the time at `at`, and before the comma; or 0. */
   read(view: DataView, at: number): number {
-    const isKnown =
-      view.getInt32(at, true) === this.#first && view.getInt32(at + 4, true) === this.#second
-    if (!(isKnown || this.#keep(view, at))) return 0
+    if (view.getFloat64(at, true) !== this.#text && !this.#keep(view, at)) return 0
     const four = view.getInt32(at + 8, true) ^ FOUR_ZEROS
     const last = view.getInt32(at + 10, true) ^ ZEROS_COMMA
     const others =
@@ -50,12 +46,6 @@ export class QuickEpoch {
     if (others !== 0) return 0
     this.#rest = fourDigits(four) * 10 + (last >>> 16)
     return at + 13
-  }
-
-  /** As read, of the value of a member; `key` is its name of one letter, from the comma on. */
-  readMember(view: DataView, at: number, key: number): number {
-    if (view.getInt32(at, true) !== key || view.getUint8(at + 4) !== COLON) return 0
-    return this.read(view, at + 5)
   }
 
   /** The time read last, in nanoseconds. */
@@ -69,8 +59,7 @@ export class QuickEpoch {
   #keep(view: DataView, at: number): boolean {
     const eight = eightDigits(view, at)
     if (eight < 0 || eight >= EIGHT_BELOW || view.getUint8(at) === ZERO) return false
-    this.#first = view.getInt32(at, true)
-    this.#second = view.getInt32(at + 4, true)
+    this.#text = view.getFloat64(at, true)
     writeSplit(this.#begin, 0, false, eight * SECONDS, 0)
     return true
   }

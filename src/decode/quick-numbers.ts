@@ -17,6 +17,7 @@ const WHOLE_DIGITS_MAX = 15
 /** A whole part below this is in range at any scale. */
 const WHOLE_BELOW = 9_223_372_036
 const EXACT_BELOW = 2 ** 53
+const EIGHT_PLACES = 1e8
 const FOUR_ZEROS = 0x30303030
 const FOUR_SIXES = 0x06060606
 const HIGH_HALVES = 0xf0f0f0f0 | 0
@@ -92,46 +93,46 @@ export function quickInteger(
 }
 
 /**
- * As quickDecimal, of one that has a point and at most eight digits before and behind it; `at` is
- * behind its opening quote.
+ * As quickDecimal, of one that has a point, at most seven digits before it and eight behind it; `at`
+ * is behind its opening quote. `unit` = 10^decimals, which are eight or nine.
  */
 export function plainDecimal(
-  bytes: Uint8Array,
   view: DataView,
   at: number,
-  decimals: number,
+  unit: number,
   words: Int32Array,
   index: number,
 ): number {
-  const first = view.getInt32(at, true) ^ FOUR_ZEROS
-  const others = ((first + FOUR_SIXES) | first) & HIGH_HALVES
-  let whole: number
-  let point: number
+  let whole = 0
+  let next = at
+  let digits = view.getInt32(at, true) ^ FOUR_ZEROS
+  let others = ((digits + FOUR_SIXES) | digits) & HIGH_HALVES
   if (others === 0) {
-    const count = digitCount(view, at + 4)
-    if (count > 4) return 0
-    whole = digitValue(view, at, count + 4)
-    point = at + count + 4
+    whole = fourDigits(digits)
+    next = at + 4
+    digits = view.getInt32(next, true) ^ FOUR_ZEROS
+    others = ((digits + FOUR_SIXES) | digits) & HIGH_HALVES
+    if (others === 0) return 0
+  }
+  // Bits of the digits that are left, 0 … 24; shifted in two steps, as there may be none.
+  const size = (31 - Math.clz32(others & -others)) & 0x18
+  const point = next + (size >> 3)
+  if (point === at || ((digits >>> size) & 0xff) !== (POINT ^ ZERO)) return 0
+  whole = Math.imul(whole, POW10[size >> 3] as number) + fourDigits((digits << 1) << (31 - size))
+  let quote = point + 9
+  const eight = eightDigits(view, point + 1)
+  let scaled = whole * unit
+  if (eight >= 0) {
+    scaled += eight * (unit / EIGHT_PLACES)
   } else {
-    const count = (31 - Math.clz32(others & -others)) >> 3
-    if (count === 0) return 0
-    whole = fourDigits(first << ((4 - count) << 3))
-    point = at + count
-  }
-  if (bytes[point] !== POINT) return 0
-  let part = eightDigits(view, point + 1)
-  let places = 8
-  if (part < 0) {
-    places = digitCount(view, point + 1)
+    const places = digitCount(view, point + 1)
     if (places === 0) return 0
-    part = digitValue(view, point + 1, places)
+    quote = point + 1 + places
+    scaled += digitValue(view, point + 1, places) * (unit / (POW10[places] as number))
   }
-  const behind = point + 1 + places
-  if (bytes[behind] !== QUOTE) return 0
-  const scaled = whole * (POW10[decimals] as number) + part * (POW10[decimals - places] as number)
-  if (scaled >= EXACT_BELOW) return 0
+  if (view.getUint8(quote) !== QUOTE || scaled >= EXACT_BELOW) return 0
   writeWhole(words, index, scaled)
-  return behind + 1
+  return quote + 1
 }
 
 /** As quickInteger, of a JSON number of at most 15 digits. */
