@@ -76,10 +76,11 @@ bool keep(napi_env env, napi_value value, napi_typedarray_type wanted, Memory& m
 
 /** A number that a control word or argument holds; false = none of 0 … max. */
 bool to_size(double value, std::size_t max, std::size_t& out) noexcept {
-  if (!(value >= 0 && value <= static_cast<double>(max))) return false;
-  // By way of the signed type: an instruction, where the unsigned one takes a branch and several.
+  // A signed number is made of a double, and compared, in an instruction; an unsigned one is not.
+  constexpr double WHOLE_END = 9007199254740992;
+  if (!(value >= 0 && value < WHOLE_END)) return false;
   out = static_cast<std::size_t>(static_cast<std::int64_t>(value));
-  return true;
+  return out <= max;
 }
 
 /** The last whole second whose nanoseconds since 1970 fit. */

@@ -90,12 +90,12 @@ class QuickTrade {
   /** The price and the quantity. */
   [[gnu::always_inline]] const Byte* read_values(const Byte* at) noexcept {
     const Byte* next = at;
-    if (!is_text(next, R"(,"p":)")) return nullptr;
-    const Byte* behind = read_decimal_string(next + 5, layout::PRICE_DECIMALS, tick_.p[0]);
+    if (!is_text(next, R"(,"p":")")) return nullptr;
+    const Byte* behind = read_decimal_text(next + 6, layout::PRICE_DECIMALS, tick_.p[0]);
     if (behind == nullptr) return nullptr;
-    next = follow(next + 5, behind, symbol_->price_bytes);
-    if (!is_text(next, R"(,"q":)")) return nullptr;
-    return read_decimal_string(next + 5, layout::SIZE_DECIMALS, tick_.p[1]);
+    next = follow(next + 6, behind, symbol_->price_bytes);
+    if (!is_text(next, R"(,"q":")")) return nullptr;
+    return read_decimal_text(next + 6, layout::SIZE_DECIMALS, tick_.p[1]);
   }
 
   /** The first and the last of the trades that an aggregate is of. */
@@ -108,7 +108,8 @@ class QuickTrade {
   /** Of Binance.US: the buyer's and the seller's order; of futures: what made the trade. */
   [[gnu::always_inline]] static const Byte* skip_rest(const Byte* at) noexcept {
     const Byte* next = at;
-    if (is_text(next, R"(,"b":)")) [[unlikely]] {
+    if (is_text(next, R"(,"T":)")) [[likely]] return next;
+    if (is_text(next, R"(,"b":)")) {
       next = skip_whole(next + 5);
       if (next == nullptr || !is_text(next, R"(,"a":)")) return nullptr;
       next = skip_whole(next + 5);
@@ -121,9 +122,10 @@ class QuickTrade {
   [[gnu::always_inline]] const Byte* read_flags(const Byte* at) noexcept {
     if (!is_text(at, R"(,"m":)")) return nullptr;
     const Byte* next = read_flag(at + 5, is_maker_);
-    bool ignored;
-    if (next != nullptr && is_text(next, R"(,"M":)")) next = read_flag(next + 5, ignored);
-    return next != nullptr && *next == '}' ? next + 1 : nullptr;
+    if (next == nullptr) return nullptr;
+    if (is_text(next, R"(,"M":true})")) [[likely]] return next + 10;
+    if (is_text(next, R"(,"M":false)")) next += 10;
+    return *next == '}' ? next + 1 : nullptr;
   }
 
   [[gnu::always_inline]] const Byte* read_time(const Byte* at) noexcept {
@@ -205,19 +207,18 @@ class QuickTrade {
     return instrument == 0 ? nullptr : state.symbols.keep(at, size + 1, instrument);
   }
 
-  static const Byte* read_decimal_string(const Byte* at, int decimals,
-                                         std::int64_t& out) noexcept {
+  /** Behind the closing quote of the decimal at `at`. */
+  static const Byte* read_decimal_text(const Byte* at, int decimals, std::int64_t& out) noexcept {
     const Byte* behind = read_plain_decimal(at, decimals, out);
     return behind == nullptr ? read_decimal_slowly(at, decimals, out) : behind;
   }
 
   [[gnu::noinline]] static const Byte* read_decimal_slowly(const Byte* at, int decimals,
                                                            std::int64_t& out) noexcept {
-    if (*at != '"') return nullptr;
     const Byte* end = at + STRING_BYTES;
-    const Byte* closing = string_end(at + 1, end);
+    const Byte* closing = string_end(at, end);
     if (closing == nullptr) return nullptr;
-    return read_decimal(at + 1, closing, end, decimals, out) ? closing + 1 : nullptr;
+    return read_decimal(at, closing, end, decimals, out) ? closing + 1 : nullptr;
   }
 
   /** Writes what is no member's own. */

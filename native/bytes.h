@@ -127,9 +127,15 @@ inline EightTwice eight_digits_twice(std::uint64_t first, std::uint64_t second) 
 #endif
 }
 
+/** The first `count` (1 … 8) bytes of a word, as the last ones behind zero bytes. */
+inline std::uint64_t first_digits(std::uint64_t digits, std::size_t count) noexcept {
+  // A shift counts up to 63: the processors' own way, so that nothing is left of the mask.
+  return digits << ((0 - count * 8) & 63);
+}
+
 /** The first `count` (1 … 8) digits of a word of digits, the others being anything. */
 inline std::uint64_t few_digits(std::uint64_t digits, std::size_t count) noexcept {
-  return eight_digits(digits << ((8 - count) * 8));
+  return eight_digits(first_digits(digits, count));
 }
 
 /** A bit of each byte that is no digit but behind such a byte; `digits` = text ^ '0' each. */

@@ -243,7 +243,7 @@ class QuickLine {
 
   const Byte* read_decimal_member(const Byte* at, int decimals, std::int64_t& out) const noexcept {
     if (at == nullptr) return nullptr;
-    const Byte* behind = read_plain_decimal(at, decimals, out);
+    const Byte* behind = *at == '"' ? read_plain_decimal(at + 1, decimals, out) : nullptr;
     return behind == nullptr ? read_decimal_slowly(at, end_, decimals, out) : behind;
   }
 

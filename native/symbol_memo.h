@@ -14,18 +14,18 @@ namespace tickd {
 class SymbolMemo {
  public:
   /** A longer text, its closing quote counted, is not kept; so many bytes are looked at. */
-  static constexpr std::size_t TEXT_BYTES_MAX = 24;
+  static constexpr std::size_t TEXT_BYTES_MAX = 16;
 
   /** A cache line. */
   struct alignas(64) Entry {
-    std::uint64_t text[3];
+    std::uint64_t text[2];
     /** The bytes that are text. */
-    std::uint64_t mask[3];
+    std::uint64_t mask[2];
     /** 0 = nothing is kept here. */
     std::uint32_t instrument;
     /** Bytes of the text, its closing quote counted. */
     std::uint8_t size;
-    /** Of the symbol's last trade: bytes of its id, and of its price with the quotes. Guesses. */
+    /** Of the symbol's last trade: bytes of its id, and of its price with the quote. Guesses. */
     std::uint8_t id_bytes;
     std::uint8_t price_bytes;
   };
@@ -33,10 +33,8 @@ class SymbolMemo {
   /** That of the symbol whose first byte is at `at`, or nullptr. */
   Entry* find(const Byte* at) noexcept {
     Entry& entry = entries_[place_of(at)];
-    std::uint64_t difference = 0;
-    for (std::size_t i = 0; i < 3; i++) {
-      difference |= (load_u64(at + 8 * i) ^ entry.text[i]) & entry.mask[i];
-    }
+    const std::uint64_t difference = ((load_u64(at) ^ entry.text[0]) & entry.mask[0]) |
+                                     ((load_u64(at + 8) ^ entry.text[1]) & entry.mask[1]);
     return difference == 0 && entry.instrument != 0 ? &entry : nullptr;
   }
 

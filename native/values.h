@@ -147,18 +147,18 @@ inline PlainDecimal plain_decimal(const Byte* at) noexcept {
 }
 
 /**
- * Behind the decimal in quotes at `at`, times 10^decimals, where it has a point and 1 … 8 digits
- * on either side of it; otherwise nullptr. Looks at 26 bytes at most.
+ * Behind the closing quote of the decimal at `at`, times 10^decimals, where it has a point and
+ * 1 … 8 digits on either side of it; otherwise nullptr. Looks at 25 bytes at most.
  */
 inline const Byte* read_plain_decimal(const Byte* at, int decimals, std::int64_t& out) noexcept {
-  const auto [whole_count, part_count] = plain_decimal(at + 1);
-  const Byte* point = at + 1 + whole_count;
-  const Byte* closing = point + 1 + part_count;
-  if (*at != '"' || *point != '.' || *closing != '"' || whole_count - 1 > 7 || part_count - 1 > 7) {
+  const auto [whole_count, part_count] = plain_decimal(at);
+  const Byte* part = at + whole_count + 1;
+  const Byte* closing = part + part_count;
+  if (part[-1] != '.' || *closing != '"' || ((whole_count - 1) | (part_count - 1)) > 7) {
     return nullptr;
   }
-  const EightTwice values = eight_digits_twice(load_u64(at + 1) << ((8 - whole_count) * 8),
-                                               load_u64(point + 1) << ((8 - part_count) * 8));
+  const EightTwice values = eight_digits_twice(first_digits(load_u64(at), whole_count),
+                                               first_digits(load_u64(part), part_count));
   const std::size_t places = static_cast<std::size_t>(decimals);
   out = static_cast<std::int64_t>(values.first * POWERS_OF_TEN[places] +
                                   values.second * POWERS_OF_TEN[places - part_count]);
