@@ -93,8 +93,8 @@ export function quickInteger(
 }
 
 /**
- * As quickDecimal, of one that has a point, at most seven digits before it and eight behind it; `at`
- * is behind its opening quote. `unit` = 10^decimals, which are eight or nine.
+ * As quickDecimal, of one that has a point, 1 … 7 digits before it and 1 … 8 behind it; `at` is
+ * behind its opening quote. `unit` = 10^decimals, which are eight or nine.
  */
 export function plainDecimal(
   view: DataView,

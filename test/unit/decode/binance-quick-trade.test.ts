@@ -32,6 +32,9 @@ const combined = (payload: string) => `{"stream":"btcusdt@trade","data":${payloa
 const FORMS = [TRADE, US_TRADE, FUTURES_TRADE, AGGREGATE, FUTURES_AGGREGATE]
 const FRAMES = [...FORMS, combined(TRADE), combined(FUTURES_AGGREGATE)]
 
+const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 32)
+t.comment(`TICKD_SEED=${seed}`)
+
 /** Behind what a decoder is said to look at, and more. */
 const ROOM = 1024
 const META = { source: 3, format: 0, flags: 0, token: 0, recvSec: 1_723_161_255, recvNsec: 7 }
@@ -189,6 +192,33 @@ t.test('all decoders agree on the forms, and on what nearly is one', async (t) =
     for (const frame of [TRADE, combined(TRADE)]) texts.push(changed(frame, from, to))
   }
   for (const text of texts) t.ok(decoders.agree(Buffer.from(text)), JSON.stringify(text))
+})
+
+t.test('all decoders agree on times, prices, sizes and ids of every width', async (t) => {
+  const decoders = new Decoders()
+  let state = seed
+  const below = (n: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    return Math.floor(((state >>> 0) / 2 ** 32) * n)
+  }
+  const digits = (count: number) =>
+    Array.from({ length: count }, () => (below(3) === 0 ? 9 * below(2) : below(10))).join('')
+  const decimal = () => `${digits(1 + below(9))}${below(8) === 0 ? '' : `.${digits(1 + below(9))}`}`
+  const times = [
+    '1723161299999',
+    '1723161300000',
+    '1799999999999',
+    '9223371999999',
+    '9223372000000',
+  ]
+  times.push('9223372036854', '9223372036855', '999999999999', '1000000000000', '4294967295999')
+  for (let i = 0; i < 3000; i++) {
+    const time = times[below(2 * times.length)] ?? `17231612${digits(below(20) === 0 ? 8 : 5)}`
+    const id = below(4) === 0 ? digits(1 + below(17)) : `${1 + below(9)}${digits(below(14))}`
+    const start = `{"e":"trade","E":${time},"s":"BTCUSDT","t":${id},"p":"${decimal()}"`
+    const frame = `${start},"q":"${decimal()}","T":${time},"m":${below(2) === 0},"M":true}`
+    if (!decoders.agree(Buffer.from(frame))) t.fail(frame)
+  }
 })
 
 t.test('all decoders agree on every form with one byte spoiled', async (t) => {
