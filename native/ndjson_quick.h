@@ -298,7 +298,10 @@ class QuickLine {
     if (next >= end) return nullptr;
     Member ignored;
     next = scan_value(next, end, ignored);
-    return next == nullptr || next >= end ? nullptr : next;
+    if (next == nullptr || next >= end) return nullptr;
+    // White space of JSON, but a line's end: what it is part of is two messages.
+    const std::size_t size = static_cast<std::size_t>(next - at);
+    return std::memchr(at, '\n', size) == nullptr ? next : nullptr;
   }
 
   /** Is all there that the kind needs, and nothing that would have to be told apart? */

@@ -243,6 +243,7 @@ void the_quick_way_is_the_full_one() {
        {R"(,"id":"1234567890123456789")", R"(,"id":01)", R"(,"side":"by")", R"(,"side":nul)",
         R"(,"flags":["late)", R"(,"price":null)", R"(,"price":"1.")", R"(,"price":".1")",
         R"(,"price":"1x")", R"(,"price":"1.5)", R"(,"x":)", ",", R"(,"x":"\u0031")", R"(,"x")",
+        ",\"x\":\n1", ",\"x\":[\n1]", ",\"x\"\n:1",  // two lines
         R"(,"ts_event":"2024-02-30T00:00:00.000000000Z")", R"(,"venue":"unknown")"}) {
     CHECK(!line_is_taken(trade + std::string(more) + "}"));
   }
