@@ -78,9 +78,11 @@ bool keep(napi_env env, napi_value value, napi_typedarray_type wanted, Memory& m
 
 /** A number that a control word or argument holds; false = none of 0 … max. */
 bool to_size(double value, std::size_t max, std::size_t& out) noexcept {
-  if (!(value >= 0 && value <= static_cast<double>(max))) return false;
-  out = static_cast<std::size_t>(value);
-  return true;
+  // A signed number is made of a double, and compared, in an instruction; an unsigned one is not.
+  constexpr double WHOLE_END = 9007199254740992;
+  if (!(value >= 0 && value < WHOLE_END)) return false;
+  out = static_cast<std::size_t>(static_cast<std::int64_t>(value));
+  return out <= max;
 }
 
 /** The last whole second whose nanoseconds since 1970 fit. */
@@ -125,6 +127,7 @@ class Session {
     std::size_t ticks = out.size / l::TICK_BYTES;
     if (origins.size / 8 < ticks) ticks = origins.size / 8;
     frame.bytes = input.bytes;
+    frame.readable_end = input.size;
     if (!to_size(words[l::IN_END], input.size, frame.end)) return false;
     if (!to_size(words[l::IN_START], frame.end, frame.start)) return false;
     if (!to_size(words[l::IN_COUNT], ticks, batch.count)) return false;

@@ -2,6 +2,8 @@
 
 #include "binance_kernel.h"
 
+#include "binance_quick.h"
+
 namespace tickd {
 namespace {
 
@@ -179,13 +181,13 @@ BinanceCode code_of(const Payload& payload, int& id_slot) noexcept {
   return is_text(event, "depthUpdate") ? BinanceCode::depth : BinanceCode::left;
 }
 
-}  // namespace
-
-BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
-                           Batch& batch, DepthUpdate& depth) noexcept {
+/** As decode_binance, of any message. */
+[[gnu::noinline]] BinanceCode decode_fully(const Frame& frame, const BinanceVenue& venue,
+                                           DecoderState& state, Batch& batch,
+                                           DepthUpdate& depth) noexcept {
   const Byte* end = frame.bytes + frame.end;
   const Byte* brace = skip_space(frame.bytes + frame.start, end);
-  if (brace >= end || *brace != '{' || batch.is_full()) return BinanceCode::left;
+  if (brace >= end || *brace != '{') return BinanceCode::left;
   Payload outer;
   Payload inner;
   const Byte* next = scan_object<m::data>(brace, end, KEYS, state.guess, outer, &inner);
@@ -208,6 +210,41 @@ BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, Decode
   if (!is_good) return BinanceCode::left;
   batch.add();
   return code;
+}
+
+/** As read_quick of a frame near the memory's end. */
+[[gnu::noinline]] bool read_quick_copy(const Frame& frame, const BinanceVenue& venue,
+                                        DecoderState& state, Tick& tick) noexcept {
+  const std::size_t size = frame.end - frame.start;
+  Byte text[QuickTrade::LOOK_BYTES];
+  std::memcpy(text, frame.bytes + frame.start, size);
+  // Zero bytes go on with nothing that is JSON.
+  std::memset(text + size, 0, sizeof text - size);
+  return QuickTrade(venue.name, venue.size, state, tick).read(frame, text, text + size);
+}
+
+/** True = the frame is a plain trade, and has become the tick. */
+bool read_quick(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
+                Tick& tick) noexcept {
+  if (frame.end - frame.start > QuickTrade::FRAME_BYTES_MAX) return false;
+  const std::size_t look_end = frame.start + QuickTrade::LOOK_BYTES;
+  if (look_end > frame.readable_end) [[unlikely]] {
+    return read_quick_copy(frame, venue, state, tick);
+  }
+  QuickTrade trade(venue.name, venue.size, state, tick);
+  return trade.read(frame, frame.bytes + frame.start, frame.bytes + frame.end);
+}
+
+}  // namespace
+
+BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
+                           Batch& batch, DepthUpdate& depth) noexcept {
+  if (batch.is_full()) return BinanceCode::left;
+  if (!read_quick(frame, venue, state, batch.slot())) {
+    return decode_fully(frame, venue, state, batch, depth);
+  }
+  batch.add();
+  return BinanceCode::trade;
 }
 
 }  // namespace tickd

@@ -4,6 +4,7 @@
 
 #include "instrument_table.h"
 #include "object_scan.h"
+#include "symbol_memo.h"
 #include "values.h"
 
 namespace tickd {
@@ -20,6 +21,9 @@ struct DecoderState {
   Guess guess;
   NdjsonSuccessors successors;
   TimeReader times;
+  EpochReader epochs;
+  /** Of the one venue that a decoder of Binance frames serves. */
+  SymbolMemo symbols;
 };
 
 }  // namespace tickd

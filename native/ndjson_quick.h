@@ -243,21 +243,8 @@ class QuickLine {
 
   const Byte* read_decimal_member(const Byte* at, int decimals, std::int64_t& out) const noexcept {
     if (at == nullptr) return nullptr;
-    // As far as eight digits before and behind a point go: any other form is read in two steps.
-    const std::uint64_t whole = load_u64(at + 1) ^ repeat('0');
-    const std::size_t whole_count = lowest_byte(other_bytes(whole));
-    const Byte* point = at + 1 + whole_count;
-    const std::uint64_t part = load_u64(point + 1) ^ repeat('0');
-    const std::size_t part_count = lowest_byte(other_bytes(part));
-    const Byte* closing = point + 1 + part_count;
-    const bool is_plain = (*at == '"') & (*point == '.') & (*closing == '"') &
-                          (whole_count != 0) & (part_count != 0);
-    if (!is_plain) return read_decimal_slowly(at, end_, decimals, out);
-    const std::size_t places = static_cast<std::size_t>(decimals);
-    out = static_cast<std::int64_t>(few_digits(whole, whole_count) * POWERS_OF_TEN[places] +
-                                    few_digits(part, part_count) *
-                                        POWERS_OF_TEN[places - part_count]);
-    return closing + 1;
+    const Byte* behind = *at == '"' ? read_plain_decimal(at + 1, decimals, out) : nullptr;
+    return behind == nullptr ? read_decimal_slowly(at, end_, decimals, out) : behind;
   }
 
   /** A string or a number, either one's text from `start` on: behind it, or nullptr. */
@@ -311,7 +298,10 @@ class QuickLine {
     if (next >= end) return nullptr;
     Member ignored;
     next = scan_value(next, end, ignored);
-    return next == nullptr || next >= end ? nullptr : next;
+    if (next == nullptr || next >= end) return nullptr;
+    // White space of JSON, but a line's end: what it is part of is two messages.
+    const std::size_t size = static_cast<std::size_t>(next - at);
+    return std::memchr(at, '\n', size) == nullptr ? next : nullptr;
   }
 
   /** Is all there that the kind needs, and nothing that would have to be told apart? */

@@ -51,6 +51,11 @@ struct Frame {
   std::uint16_t source;
   /** FLAG bits of every record. */
   std::uint16_t flags;
+  /**
+   * What lies from `end` up to here can be read as well: it is another's, may change meanwhile, and
+   * says nothing. Not above `end` = nothing can.
+   */
+  std::size_t readable_end = 0;
 };
 
 /**

@@ -68,6 +68,103 @@ inline bool read_epoch(std::uint64_t value, std::int64_t& out) noexcept {
   return true;
 }
 
+/**
+ * Reads epoch integers as JSON has them; remembers how the last one in milliseconds began: its
+ * first five digits stay the same for a day.
+ */
+class EpochReader {
+ public:
+  /** Bytes that `read` looks at, at most. */
+  static constexpr std::ptrdiff_t LOOK_BYTES = 32;
+
+  /** Behind the integer at `at`, nanoseconds since 1970 into `out`; nullptr = it is none. */
+  const Byte* read(const Byte* at, std::int64_t& out) noexcept {
+    if (!is_plain(at)) [[unlikely]] return read_anew(at, out);
+    const std::uint64_t rest = eight_digits(load_u64(at + 5) ^ repeat('0'));
+    out = begin_nanos_ + static_cast<std::int64_t>(rest) * 1'000'000;
+    return at + 13;
+  }
+
+  /** As read, of a time that nobody asks for. */
+  const Byte* skip(const Byte* at) noexcept {
+    if (is_plain(at)) [[likely]] return at + 13;
+    std::int64_t ignored;
+    return read_anew(at, ignored);
+  }
+
+ private:
+  static constexpr std::uint64_t BEGIN_MASK = 0xff'ffff'ffff;
+  /** Milliseconds that eight digits can say. */
+  static constexpr std::uint64_t REST_MILLIS = 100'000'000;
+
+  /** Thirteen digits and a comma, and the first five are the last time's? */
+  bool is_plain(const Byte* at) const noexcept {
+    const std::uint64_t difference = (load_u64(at) ^ begin_text_) & BEGIN_MASK;
+    const std::uint64_t others = other_bytes(load_u64(at + 5) ^ repeat('0'));
+    return (difference | others) == 0 && at[13] == ',';
+  }
+
+  [[gnu::noinline]] const Byte* read_anew(const Byte* at, std::int64_t& out) noexcept {
+    const Digits digits = read_digits(at, at + LOOK_BYTES);
+    if (digits.count == 0 || digits.count > DIGITS_EXACT_MAX) return nullptr;
+    if ((*at == '0' && digits.count > 1) || !read_epoch(digits.value, out)) return nullptr;
+    const std::uint64_t begin = digits.value / REST_MILLIS * REST_MILLIS;
+    // Whatever eight digits follow, it is a time.
+    if (digits.count == 13 && begin + REST_MILLIS <= TIME_MILLIS_MAX) {
+      begin_text_ = load_u64(at);
+      begin_nanos_ = static_cast<std::int64_t>(begin * 1'000'000);
+    }
+    return digits.end;
+  }
+
+  /** The first five bytes are those of the text; at first, of some time's. */
+  std::uint64_t begin_text_ = 0x3030303731;
+  std::int64_t begin_nanos_ = 1'700'000'000'000'000'000;
+};
+
+/** Where a decimal's point and the quote behind it stand in the text [0, 17). */
+struct PlainDecimal {
+  std::size_t whole_count;
+  std::size_t part_count;
+};
+
+/** The first two bytes at `at` that are no digits, as counts of the digits before them. */
+inline PlainDecimal plain_decimal(const Byte* at) noexcept {
+#if defined(__SSE2__)
+  const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  const __m128i values = _mm_sub_epi8(text, _mm_set1_epi8('0'));
+  const __m128i others = _mm_cmpeq_epi8(_mm_max_epu8(values, _mm_set1_epi8(10)), values);
+  // Beyond the sixteen there are two for certain: a quote at either is refused as too far.
+  const unsigned stops = static_cast<unsigned>(_mm_movemask_epi8(others)) | 3u << 16;
+  const std::size_t point = static_cast<std::size_t>(std::countr_zero(stops));
+  const std::size_t quote = static_cast<std::size_t>(std::countr_zero(stops & (stops - 1)));
+  return {point, quote - point - 1};
+#else
+  const std::size_t whole_count = lowest_byte(other_bytes(load_u64(at) ^ repeat('0')));
+  const Byte* part = at + whole_count + 1;
+  return {whole_count, lowest_byte(other_bytes(load_u64(part) ^ repeat('0')))};
+#endif
+}
+
+/**
+ * Behind the closing quote of the decimal at `at`, times 10^decimals, where it has a point and
+ * 1 … 8 digits on either side of it; otherwise nullptr. Looks at 25 bytes at most.
+ */
+inline const Byte* read_plain_decimal(const Byte* at, int decimals, std::int64_t& out) noexcept {
+  const auto [whole_count, part_count] = plain_decimal(at);
+  const Byte* part = at + whole_count + 1;
+  const Byte* closing = part + part_count;
+  if (part[-1] != '.' || *closing != '"' || ((whole_count - 1) | (part_count - 1)) > 7) {
+    return nullptr;
+  }
+  const EightTwice values = eight_digits_twice(first_digits(load_u64(at), whole_count),
+                                               first_digits(load_u64(part), part_count));
+  const std::size_t places = static_cast<std::size_t>(decimals);
+  out = static_cast<std::int64_t>(values.first * POWERS_OF_TEN[places] +
+                                  values.second * POWERS_OF_TEN[places - part_count]);
+  return closing + 1;
+}
+
 /** The number that `count` digits make; above any legal one where one of them is no digit. */
 inline unsigned read_few(const Byte* at, int count) noexcept {
   unsigned value = 0;

@@ -1,4 +1,5 @@
-// Fuzz target: a Binance frame. What the kernel takes is JSON, and the records are its values.
+// Fuzz target: a Binance frame. What the kernel takes is JSON, and the records are its values. They
+// are the same by the quick way and without it, and whatever lies around the frame.
 
 #include "../binance_kernel.h"
 #include "fuzz_frame.h"
@@ -61,6 +62,40 @@ void check_depth(const Json& payload, const DepthUpdate& depth, const BatchMemor
   CHECK(index == depth.level_count);
 }
 
+/** Decoded from a part of other memory, the frame is what it is alone: code and records. */
+void check_same(const Frame& part, const BinanceVenue& venue, BinanceCode code,
+                const BatchMemory& memory, const DepthUpdate& depth) {
+  BatchMemory other;
+  Batch batch = other.batch(BATCH_TICKS);
+  DepthUpdate other_depth{};
+  CHECK(decode_binance(part, venue, state(), batch, other_depth) == code);
+  CHECK(other_depth.level_count == depth.level_count);
+  const std::size_t count = batch.count + depth.level_count;
+  if (code != BinanceCode::left) {
+    CHECK(std::memcmp(other.ticks.data(), memory.ticks.data(), count * sizeof(Tick)) == 0);
+  }
+}
+
+/** A blank before the frame makes the quick way give up, and changes nothing. */
+void check_slowly(const std::string& text, const BinanceVenue& venue, BinanceCode code,
+                  const BatchMemory& memory, const DepthUpdate& depth) {
+  const std::string spaced = " " + text;
+  const OwnBytes bytes(TableFixture::bytes(spaced), spaced.size());
+  check_same(bytes.frame(), venue, code, memory, depth);
+}
+
+/** Nor does what can be read behind it: the frame goes on, as it were. */
+void check_amid(const std::string& text, const BinanceVenue& venue, BinanceCode code,
+                const BatchMemory& memory, const DepthUpdate& depth) {
+  std::string around = text;
+  while (around.size() < 2048) around += text.substr(text.size() / 2) + "}";
+  const OwnBytes bytes(TableFixture::bytes(around), around.size());
+  Frame frame = bytes.frame();
+  frame.readable_end = frame.end;
+  frame.end = text.size();
+  check_same(frame, venue, code, memory, depth);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -72,6 +107,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const BinanceCode code = decode_binance(bytes.frame(), venue, state(), batch, depth);
   const bool is_record = code == BinanceCode::trade || code == BinanceCode::quote;
   CHECK(batch.count == (is_record ? 1u : 0u));
+  check_slowly(bytes.text(), venue, code, memory, depth);
+  check_amid(bytes.text(), venue, code, memory, depth);
   if (code == BinanceCode::left) return 0;
   oracle::Parser parser(bytes.text());
   const std::optional<Json> message = parser.parse();

@@ -109,6 +109,60 @@ void what_is_legal_is_taken() {
   }
 }
 
+/** The forms that the quick way takes. */
+const std::vector<std::string> FORMS = {
+    std::string(TRADE),
+    R"({"e":"trade","E":1723161256322,"s":"BTCUSDT","t":12345678,"p":"1.5","q":"100.006",)"
+    R"("b":88,"a":506183391,"T":1723161256321,"m":true,"M":false})",
+    R"({"stream":"btcusdt@trade","data":{"e":"trade","E":1723161256322,"T":1723161256320,)"
+    R"("s":"BTCUSDT","t":7,"p":"61800.30","q":"0.006","X":"MARKET","m":false}})",
+    R"({"e":"aggTrade","E":1723161256322,"s":"BTCUSDT","a":123456789012345,"p":"92000000.3",)"
+    R"("q":"99999999.99999999","f":1,"l":19862790,"T":1723161256321,"m":true,"M":true})",
+    R"({"e":"aggTrade","E":1723161256322,"a":1234,"s":"BTCUSDT","p":"1","q":"-0.00000001",)"
+    R"("f":12345678901,"l":2,"T":1723161256321000,"m":true})",
+};
+
+/** What the kernel makes of a text that lies in memory of its own, or goes on as `behind` there. */
+std::pair<BinanceCode, Tick> decoded(const std::string& text, const std::string& behind = "") {
+  const BinanceVenue venue{TableFixture::bytes("binance"), 7, false};
+  const OwnBytes bytes = own(text + behind);
+  Frame frame = bytes.frame();
+  frame.readable_end = frame.end;
+  frame.end = text.size();
+  BatchMemory memory;
+  Batch batch = memory.batch(BATCH_TICKS);
+  DepthUpdate depth{};
+  const BinanceCode code = decode_binance(frame, venue, state(), batch, depth);
+  return {code, code == BinanceCode::left ? Tick{} : memory.tick(0)};
+}
+
+/** The quick way where the frame lies, and on a copy; and a blank, which it does not take. */
+void check_every_way(const std::string& text) {
+  const auto [code, tick] = decoded(" " + text);
+  for (const std::string& behind : {std::string(), text, std::string(2048, '9')}) {
+    const auto [other_code, other] = decoded(text, behind);
+    CHECK(other_code == code);
+    CHECK(std::memcmp(&other, &tick, sizeof tick) == 0);
+  }
+}
+
+void a_trade_is_the_same_by_the_quick_way() {
+  const std::string_view others("\"\\{}[]:,.-+eE09tf \n\0\x7f\xff", 23);
+  for (const std::string& form : FORMS) {
+    CHECK(decoded(form).first == BinanceCode::trade);
+    for (std::size_t at = 0; at < form.size(); at++) {
+      check_every_way(form.substr(0, at));
+      check_every_way(form.substr(0, at) + form.substr(at + 1));
+      check_every_way(form.substr(0, at) + form.substr(at, 1) + form.substr(at));
+      for (const char other : others) {
+        std::string spoiled = form;
+        spoiled[at] = other;
+        check_every_way(spoiled);
+      }
+    }
+  }
+}
+
 void levels_are_written_behind_the_batch() {
   BatchMemory memory;
   DepthUpdate depth{};
@@ -190,6 +244,7 @@ void the_quick_way_is_the_full_one() {
        {R"(,"id":"1234567890123456789")", R"(,"id":01)", R"(,"side":"by")", R"(,"side":nul)",
         R"(,"flags":["late)", R"(,"price":null)", R"(,"price":"1.")", R"(,"price":".1")",
         R"(,"price":"1x")", R"(,"price":"1.5)", R"(,"x":)", ",", R"(,"x":"\u0031")", R"(,"x")",
+        ",\"x\":\n1", ",\"x\":[\n1]", ",\"x\"\n:1",  // two lines
         R"(,"ts_event":"2024-02-30T00:00:00.000000000Z")", R"(,"venue":"unknown")"}) {
     CHECK(!line_is_taken(trade + std::string(more) + "}"));
   }
@@ -354,6 +409,7 @@ int main() {
   every_cut_of_a_trade_is_left();
   what_is_rare_is_left();
   what_is_legal_is_taken();
+  a_trade_is_the_same_by_the_quick_way();
   levels_are_written_behind_the_batch();
   nesting_has_a_depth();
   lines_stop_at_what_is_left();

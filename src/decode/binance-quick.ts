@@ -11,7 +11,7 @@ import { writeInteger } from '../tick/fixed-point.ts'
 import { PRICE_DECIMALS, SIZE_DECIMALS, TICK_WORDS, WORD } from '../tick/layout.ts'
 import { E, EVENTS } from './binance-names.ts'
 import { ByteCursor } from './byte-cursor.ts'
-import { SymbolCache } from './symbol-cache.ts'
+import type { SymbolCache } from './symbol-cache.ts'
 
 const QUOTE = 0x22
 const CLOSE_OBJECT = 0x7d
@@ -58,13 +58,17 @@ export class BinanceQuick {
   #aggregateId = 0
   #eventTime = -1
   #time = -1
-  readonly #symbols = new SymbolCache()
+  readonly #symbols: SymbolCache
   /** Instrument of the frame; 0 = the symbol, bytes[symbolStart, symbolEnd), is not resolved. */
   instrument = 0
   symbolStart = 0
   symbolEnd = 0
   /** trade: the buyer was resting. */
   buyerIsMaker = false
+
+  constructor(symbols: SymbolCache) {
+    this.#symbols = symbols
+  }
 
   /** When it happened, epoch ms or µs; -1 = it does not say. */
   get time(): number {

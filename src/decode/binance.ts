@@ -32,6 +32,7 @@ import { splitEpoch } from '../tick/time.ts'
 import { BinanceDepth } from './binance-depth.ts'
 import { E, EVENTS, M, MEMBERS, S, SUFFIXES } from './binance-names.ts'
 import { BinanceQuick, QUICK } from './binance-quick.ts'
+import { QuickTrade } from './binance-quick-trade.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
 import { readDecimal, readEpoch, readI64, wrongType } from './fields.ts'
 import { InstrumentResolver } from './instrument-resolver.ts'
@@ -39,6 +40,7 @@ import { BAD, NestedWalker, skipScalar, skipSpace } from './json-scan.ts'
 import { Unescaper } from './json-unescape.ts'
 import { ObjectScan, VALUE } from './object-scan.ts'
 import { IGNORE, OK, REJECT } from './reason-index.ts'
+import { SymbolCache } from './symbol-cache.ts'
 import { frameFlags, writeHead } from './tick-writer.ts'
 import { TradeChain } from './trade-chain.ts'
 
@@ -63,7 +65,9 @@ export class BinanceDecoder implements Decoder {
   readonly #outer = new ObjectScan(MEMBERS, M.data, this.#payload)
   readonly #walker = new NestedWalker()
   readonly #unescaper = new Unescaper()
-  readonly #quick = new BinanceQuick()
+  readonly #symbols = new SymbolCache()
+  readonly #trades = new QuickTrade(this.#symbols)
+  readonly #quick = new BinanceQuick(this.#symbols)
   readonly #time = { sec: 0, nsec: 0 }
   // The message in hand: its text (the frame, or the frame rewritten without escapes), and where
   // it lies in the frame.
@@ -112,6 +116,15 @@ export class BinanceDecoder implements Decoder {
     out: TickBatch,
     tally: DecodeTally,
   ): boolean {
+    if (this.#trades.read(bytes, start, end, meta, out)) {
+      const index = out.count
+      tally.origins[2 * index] = start
+      tally.origins[2 * index + 1] = end
+      out.count = index + 1
+      tally.accept(EVENT.trade, 1)
+      this.#chain.follow(out, tally)
+      return true
+    }
     const quick = this.#quick
     const found = quick.read(bytes, start, end, out)
     if (found === QUICK.none) return false

@@ -1,8 +1,11 @@
 // hot path
-// Runs of ASCII digits, four at a time: how long one is, and what it stands for.
+// Runs of ASCII digits, four at a time: how long one is, and what it stands for. And fixed text, as
+// the words that a view reads.
 //
 // Not a parser: signs, points and what may come behind a run are the caller's matter, and so is
 // that 16 bytes from `at` on can be read.
+
+import { assert } from '../errors.ts'
 
 const FOUR_ZEROS = 0x30303030
 const FOUR_SIXES = 0x06060606
@@ -11,6 +14,25 @@ const POW10: readonly number[] = [1, 1e1, 1e2, 1e3]
 
 /** A longer run is told as one of so many digits. */
 const RUN_MAX = 16
+
+/** Four bytes of text as a view's getInt32 reads them. */
+export function fourBytes(text: string): number {
+  return viewOf(text, 4).getInt32(0, true)
+}
+
+/**
+ * Eight bytes of text as a view's getFloat64 reads them. As a double it is the same as another only
+ * where the bytes are: of ASCII without NUL and DEL it is no NaN and no zero.
+ */
+export function eightBytes(text: string): number {
+  return viewOf(text, 8).getFloat64(0, true)
+}
+
+function viewOf(text: string, size: number): DataView {
+  const bytes = new TextEncoder().encode(text)
+  assert(bytes.length === size, 'a text of the size of the word')
+  return new DataView(bytes.buffer, bytes.byteOffset, size)
+}
 
 /** Digits from `at` on: 0 … 16. */
 export function digitCount(view: DataView, at: number): number {
@@ -47,7 +69,7 @@ export function eightDigits(view: DataView, at: number): number {
 }
 
 /** The number of four digits, each 0 … 9 in a byte, first in the lowest. */
-function fourDigits(digits: number): number {
+export function fourDigits(digits: number): number {
   const pairs = Math.imul(digits, 10) + (digits >>> 8)
   return (pairs & 0xff) * 100 + ((pairs >>> 16) & 0xff)
 }

@@ -18,6 +18,10 @@ export class DecodeSession {
   #input: Uint8Array = NOTHING
   #ticks: Uint8Array = NOTHING
   #origins: Int32Array = new Int32Array(0)
+  /** As the control words have them: at first no frame's. */
+  #recvSec = -1
+  #source = -1
+  #flags = -1
 
   /** `kernel`: KERNEL of native/control.ts. */
   constructor(addon: Addon, kernel: number, venue: string, instruments: InstrumentTable) {
@@ -46,10 +50,14 @@ export class DecodeSession {
     const { control } = this
     control[IN.start] = start
     control[IN.end] = end
-    control[IN.recvSec] = meta.recvSec
     control[IN.recvNsec] = meta.recvNsec
-    control[IN.source] = meta.source
-    control[IN.flags] = frameFlags(meta)
+    const flags = frameFlags(meta)
+    // From frame to frame these are the same, but once a second.
+    if (meta.recvSec !== this.#recvSec || meta.source !== this.#source || flags !== this.#flags) {
+      control[IN.recvSec] = this.#recvSec = meta.recvSec
+      control[IN.source] = this.#source = meta.source
+      control[IN.flags] = this.#flags = flags
+    }
     control[IN.count] = out.count
     control[IN.capacity] = out.capacity
     this.#run()

@@ -33,6 +33,7 @@ import { QuotedWord } from './quoted-word.ts'
 import { frameFlags, writeHeadWords } from './tick-writer.ts'
 import { NO_VENUE, VenueSymbols } from './venue-symbols.ts'
 
+const NEWLINE = 0x0a
 const QUOTE = 0x22
 const COMMA = 0x2c
 const COLON = 0x3a
@@ -177,7 +178,10 @@ export class NdjsonQuick {
 
   /** Behind the member at `at`, whose key has no escape and whose value is a scalar; or 0. */
   #skipMember(bytes: Uint8Array, at: number, end: number): number {
-    const value = skipSpace(bytes, skipString(bytes, at, end) + 1, end)
+    const colon = skipString(bytes, at, end)
+    const value = skipSpace(bytes, colon + 1, end)
+    // White space of JSON, but a line's end: what it is part of is two messages.
+    for (let next = colon + 1; next < value; next++) if (bytes[next] === NEWLINE) return 0
     return Math.abs(skipScalar(bytes, value, end))
   }
 

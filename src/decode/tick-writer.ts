@@ -20,8 +20,9 @@ assert(OFFSET.kind === OFFSET.source + 2 && OFFSET.side === OFFSET.source + 3, '
 assert(OFFSET.action === OFFSET.flags + 2 && OFFSET.market === OFFSET.flags + 3, 'one word')
 assert(OFFSET.reserved === OFFSET.interval + 2, 'one word')
 
-/** The time of receipt that was written last: a frame's lines have it in common. */
-const received = { sec: 0, nsec: 0, words: new Int32Array(2) }
+const TWO_TO_32 = 4294967296
+/** The second of receipt that was written last, and its nanoseconds since 1970. */
+const received = { sec: 0, words: new Int32Array(2) }
 
 /** Flags that a record's sender may set; the others are for tickd itself to judge. */
 export const SENDER_FLAGS =
@@ -62,7 +63,7 @@ export function writeHead(
 
 /**
  * As writeHead, of a tick that begins at words[at] and whose event time is written already.
- * Whole words, and the time of receipt is worked out once a frame.
+ * Whole words, and the second of receipt is worked out once.
  */
 export function writeHeadWords(
   words: Int32Array,
@@ -75,13 +76,13 @@ export function writeHeadWords(
   meta: FrameMeta,
 ): void {
   const { recvSec, recvNsec } = meta
-  if (recvSec !== received.sec || recvNsec !== received.nsec) {
-    writeSplit(received.words, 0, false, recvSec, recvNsec)
+  if (recvSec !== received.sec) {
+    writeSplit(received.words, 0, false, recvSec, 0)
     received.sec = recvSec
-    received.nsec = recvNsec
   }
-  words[at + WORD.ts_recv] = received.words[0] as number
-  words[at + WORD.ts_recv + 1] = received.words[1] as number
+  const low = ((received.words[0] as number) >>> 0) + recvNsec
+  words[at + WORD.ts_recv] = low | 0
+  words[at + WORD.ts_recv + 1] = (received.words[1] as number) + (low >= TWO_TO_32 ? 1 : 0)
   words[at + WORD.instrument] = instrument
   words[at + SOURCE_WORD] = meta.source | (kind << 16) | (side << 24)
   words[at + FLAGS_WORD] = flags | (action << 16)

@@ -20,6 +20,9 @@ export const RECV_SEC = 1723161255
 export const RECV_NSEC = 7
 export const RECV_TEXT = '2024-08-08T23:54:15.000000007Z'
 
+/** Garbage before and behind a frame: every quick way looks at the frame where it lies. */
+export const MARGIN_BYTES = 1024
+
 export interface RigOptions {
   venue?: string
   instrumentsMax?: number
@@ -43,7 +46,7 @@ export class DecodeRig {
 
   constructor(format: FrameFormatName, options: RigOptions = {}) {
     const capacity = options.batchCapacity ?? BATCH_TICKS_MAX
-    this.#marginBytes = options.marginBytes ?? 16
+    this.#marginBytes = options.marginBytes ?? MARGIN_BYTES
     const max = options.instrumentsMax ?? 1024
     this.instruments = new InstrumentTable(InstrumentTable.create(max), max)
     this.batch = new TickBatch(capacity)

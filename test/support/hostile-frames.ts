@@ -71,8 +71,8 @@ export class HostileFrames {
     const depth = { b: levels(), a: levels() }
     const chain = { U: id, u: this.#id - 1, pu: id - 1 }
     const payloads: object[] = [
-      { e: 'trade', ...base, t: id, p: price, q: size, m: id % 2 === 0, M: true },
-      { e: 'aggTrade', ...base, a: id, p: price, q: size, f: 1, l: 2, m: true, M: true },
+      this.#binanceTrade(s, id, price, size),
+      this.#binanceTrade(s, id, price, size),
       { e: 'bookTicker', ...base, u: id, b: price, B: size, a: price, A: size },
       { e: 'depthUpdate', ...base, ...chain, ...depth },
     ]
@@ -94,6 +94,22 @@ export class HostileFrames {
       default:
         return payload
     }
+  }
+
+  /** One of the forms that trades have; as a rule, with the members in the venue's order. */
+  #binanceTrade(s: string, t: number, p: string, size: string): object {
+    const time = 1723161256000 + this.#below(1000)
+    const [m, M, E, T] = [this.#below(2) === 0, true, time, time - this.#below(3)]
+    const q = this.#below(4) === 0 ? size : `${size}.${this.#below(1e8)}`
+    const forms: object[] = [
+      { e: 'trade', E, s, t, p, q, T, m, M },
+      { e: 'trade', E, s, t, p, q, b: 88, a: 5_266_583_935, T, m, M },
+      { e: 'trade', E, T, s, t, p, q, X: 'MARKET', m },
+      { e: 'aggTrade', E, s, a: t, p, q, f: 1, l: 123_456_789, T, m, M },
+      { e: 'aggTrade', E, a: t, s, p, q, f: 1, l: 2, T, m },
+      { e: 'trade', E, s, T, t, p, q, m, M },
+    ]
+    return forms[this.#below(forms.length)] ?? {}
   }
 
   #normalised(): object {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { FRAME_FLAG } from '../../../src/ring/frame-ring.ts'
-import { DecodeRig, RECV_TEXT } from '../../support/decode-rig.ts'
+import { DecodeRig, MARGIN_BYTES, RECV_TEXT } from '../../support/decode-rig.ts'
 
 const TRADE = {
   e: 'trade',
@@ -230,5 +230,5 @@ t.test('each record knows the bytes it came from', async (t) => {
   const rig = new DecodeRig('binance')
   const text = JSON.stringify(TRADE)
   rig.sendRaw(text)
-  t.same([...rig.tally.origins.slice(0, 2)], [16, 16 + text.length])
+  t.same([...rig.tally.origins.slice(0, 2)], [MARGIN_BYTES, MARGIN_BYTES + text.length])
 })

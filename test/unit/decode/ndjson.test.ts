@@ -192,6 +192,27 @@ t.test('what is not understood is rejected with its reason', async (t) => {
   }
 })
 
+t.test(
+  'a line ends wherever there is a newline, also within a member that says nothing',
+  async (t) => {
+    const rig = new DecodeRig('ndjson')
+    const line = JSON.stringify(TRADE).slice(0, -1)
+    rig.send(`${line},"x":1}`)
+    for (const more of [
+      '"x":\n1',
+      '"x": \n 1',
+      '"x":[\n1]',
+      '"x":{"y":\n1}',
+      '"x"\n:1',
+      '"x":\n"y"',
+    ]) {
+      t.same(rig.send(`${line},${more}}`), [], more)
+      t.same(rig.send(`{${more},${line.slice(1)}}`), [], more)
+    }
+    t.equal(rig.counts['rejected bad_json'], 24, 'two messages each')
+  },
+)
+
 t.test('records beyond the batch are rejected one by one', async (t) => {
   const rig = new DecodeRig('ndjson', { batchCapacity: 2 })
   const line = JSON.stringify(TRADE)

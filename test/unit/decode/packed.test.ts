@@ -14,7 +14,7 @@ import {
   TICK_WORDS,
   WORD,
 } from '../../../src/tick/layout.ts'
-import { DecodeRig, RECV_TEXT } from '../../support/decode-rig.ts'
+import { DecodeRig, MARGIN_BYTES, RECV_TEXT } from '../../support/decode-rig.ts'
 
 function rigWithInstrument(): DecodeRig {
   const rig = new DecodeRig('packed')
@@ -67,7 +67,7 @@ t.test('ticks of every kind are taken; receive time and source are ours', async 
     'event price': 1,
     'event status': 1,
   })
-  t.same([...rig.tally.origins.slice(8, 10)], [16 + 4 * 64, 16 + 5 * 64])
+  t.same([...rig.tally.origins.slice(8, 10)], [MARGIN_BYTES + 4 * 64, MARGIN_BYTES + 5 * 64])
 })
 
 t.test('a frame that is no whole number of ticks is one rejected message', async (t) => {
