@@ -30,7 +30,7 @@ export interface Finding {
 }
 
 const TEXT_TYPES = new Set(
-  '.ts .mjs .js .cc .h .json .yaml .yml .md .sh .sql .fbs .html .css .svg .service .toml'.split(
+  '.ts .cjs .mjs .js .cc .h .json .yaml .yml .md .sh .sql .fbs .html .css .svg .service .toml'.split(
     ' ',
   ),
 )
