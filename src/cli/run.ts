@@ -4,6 +4,7 @@
 // durable.
 
 import { writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { Command } from 'commander'
 import type { Config } from '../config/schema.ts'
 import { EarlyWorkers } from '../threads/early-workers.ts'
@@ -47,6 +48,8 @@ async function runUntilSignal(config: Config): Promise<number> {
   try {
     // A signal while starting stops as soon as the start is over: nothing is left half-started.
     await daemon.start()
+    // Now: a process that is killed has no end at which Node.js would do it.
+    flushCompileCache()
     await Promise.race([stopRequested.promise, daemon.fatal])
   } finally {
     late = await daemon.stop()

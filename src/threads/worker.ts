@@ -2,6 +2,7 @@
 // the shared memory, builds the agents, runs them.
 
 import { once } from 'node:events'
+import { flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../clock.ts'
 import { errorText, TickdError } from '../errors.ts'
@@ -89,6 +90,8 @@ const runner = new Runner({
     const kind = 'agent_restarted'
     tell({ type: 'incident', report: { kind, severity: 'warning', summary, evidence } })
   },
+  // Now: a process that is killed has no end at which Node.js would do it.
+  onRunning: flushCompileCache,
   onStartFailure: (roleName, error) => {
     const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
     const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined
