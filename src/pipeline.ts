@@ -90,12 +90,11 @@ export const PIPELINE: readonly Stage[] = [
 ]
 
 /**
- * Readers before writers: stages of one step write nothing that another one of the step reads. Where
- * several wait (for a port, a database), they do so at once.
+ * Readers before writers. Until decode runs, no tick flows: those behind it start at once, and one
+ * that waits (for a port, a database, the disk) holds none of the others up.
  */
 export const START_ORDER: readonly (readonly StageName[])[] = [
-  ['serve', 'redis', 'postgres'],
-  ['aggregate', 'journal'],
+  ['serve', 'redis', 'postgres', 'aggregate', 'journal'],
   ['decode'],
   ['source'],
 ]
