@@ -45,7 +45,11 @@ COPY bin ./bin
 COPY src ./src
 COPY client ./client
 COPY schema ./schema
+RUN install -d -o tickd -g tickd node_modules/.cache
 USER tickd
+# Where nothing may be written later (k8s/statefulset.yaml), each start would strip types anew.
+RUN node_modules/.bin/node --disable-warning=ExperimentalWarning \
+  --require ./src/module-cache.cjs src/warm-modules.ts
 # systemd's name for the same thing: where the state is, unless state_dir says otherwise.
 ENV STATE_DIRECTORY=/var/lib/tickd
 VOLUME /var/lib/tickd

@@ -1,12 +1,12 @@
 // The daemon as a whole: what is started, in which order, and how it is stopped again.
 //
-//   state directory, lock → listeners free? → PostgreSQL → Redis → journals recovered → shared
-//   memory → threads → agents, readers before writers. Stopping undoes it from the far end. If any
-//   step fails, all before it is undone: nothing is left half-started.
+//   (workers made: they load) → state directory, lock → listeners free? → PostgreSQL, Redis
+//   → journals recovered → shared memory → threads begin → agents, readers before writers. Stopping
+//   undoes it from the far end. If any step fails, all before it is undone: nothing is left
+//   half-started.
 
 import { randomUUID } from 'node:crypto'
 import { type AddressInfo, createServer } from 'node:net'
-import { availableParallelism } from 'node:os'
 import { SystemClock } from './clock.ts'
 import { resolveStateDir } from './config/load.ts'
 import type { Config } from './config/schema.ts'
@@ -28,11 +28,12 @@ import { POSITION } from './pipeline.ts'
 import { askStored, NOTHING_STORED, type StoredState } from './storage/postgres/positions.ts'
 import { type PostgresServer, startPostgres } from './storage/postgres/server.ts'
 import { type RedisServer, startRedis } from './storage/redis/server.ts'
+import type { EarlyWorkers } from './threads/early-workers.ts'
 import { LettersDesk } from './threads/letters-desk.ts'
 import { lettersRoute } from './threads/letters-http.ts'
 import { makeLedger } from './threads/make-ledger.ts'
 import { journalOrigin, openShard, type ShardStart, tellDamage } from './threads/open-shard.ts'
-import { planThreads, type ThreadPlan } from './threads/plan.ts'
+import type { ThreadPlan } from './threads/plan.ts'
 import { clockFor } from './threads/planted-bugs.ts'
 import { answerQuestion } from './threads/questions.ts'
 import { restoreInstruments } from './threads/restore-instruments.ts'
@@ -51,6 +52,7 @@ const LISTENING_MS_MAX = 1000
 
 export class Daemon {
   readonly #config: Config
+  readonly #early: EarlyWorkers
   readonly #log: Log
   readonly #logFormat: LogFormat
   readonly #fatal = Promise.withResolvers<never>()
@@ -73,8 +75,10 @@ export class Daemon {
   #ledger: Ledger | undefined
   #ledgerTimer: NodeJS.Timeout | undefined
 
-  constructor(config: Config) {
+  /** `early`: of the threads that the configuration says; the daemon ends them. */
+  constructor(config: Config, early: EarlyWorkers) {
     this.#config = config
+    this.#early = early
     const auto = process.stderr.isTTY ? 'text' : 'json'
     this.#logFormat = config.log.format === 'auto' ? auto : config.log.format
     this.#log = createLog('main', config.log.level, this.#logFormat)
@@ -110,8 +114,7 @@ export class Daemon {
       'starting',
     )
     await this.#checkListeners()
-    this.#postgres = await startPostgres(this.#config.postgres, paths.postgres, this.#log)
-    this.#redis = await startRedis(this.#config.redis, paths.redis, this.#log)
+    await this.#startStores(paths)
     const runtime: Runtime = {
       config: this.#config,
       paths,
@@ -146,6 +149,7 @@ export class Daemon {
     }
     clearInterval(this.#ledgerTimer)
     this.#ledger?.close()
+    await this.#early.end()
     await this.#redis?.stop()
     await this.#postgres?.stop()
     this.#lock?.release()
@@ -173,6 +177,22 @@ export class Daemon {
       wanted.push([`sources: ${source.name}: listen`, source.listen.host, source.listen.port])
     }
     for (const [option, host, port] of wanted) await probe(option, host, port)
+  }
+
+  /** Both at once: a start waits for the slower one only. What was started is known to `stop`. */
+  async #startStores(paths: StatePaths): Promise<void> {
+    const postgres = startPostgres(this.#config.postgres, paths.postgres, this.#log)
+    const redis = startRedis(this.#config.redis, paths.redis, this.#log)
+    await Promise.allSettled([
+      postgres.then((server) => {
+        this.#postgres = server
+      }),
+      redis.then((server) => {
+        this.#redis = server
+      }),
+    ])
+    await postgres
+    await redis
   }
 
   /** Opens each shard's journal, once the database has been asked whose records it has. */
@@ -212,15 +232,14 @@ export class Daemon {
   }
 
   async #startThreads(runtime: Runtime, starts: readonly ShardStart[]): Promise<void> {
-    const off = { postgres: runtime.postgresUrl === '', redis: runtime.redisTarget === undefined }
-    const threads = planThreads(this.#config, availableParallelism(), off)
+    const { threads } = this.#early
     const memory = createSharedMemory(this.#config, threads, starts)
     new InstrumentLog(runtime.paths.instruments).load(memory.instruments, INSTRUMENTS_MAX)
     const shared = new Shared(memory)
     this.#shared = shared
     starts.forEach((_, shard) => {
       // Until PostgreSQL's own position is known it holds back every segment; when off, none.
-      shared.position(shard, POSITION.postgres).store(off.postgres ? SEQ_MAX : 0)
+      shared.position(shard, POSITION.postgres).store(this.#postgres === undefined ? SEQ_MAX : 0)
     })
     const incidents = this.#incidents as Incidents
     incidents.countIn(shared.counters('incidents'))
@@ -237,6 +256,7 @@ export class Daemon {
       onListening: (name, address) => this.#onListening(name, address),
       onIncident: (report) => incidents.raise(report),
       ports: this.#ports,
+      early: this.#early,
       isProfiled: (thread) => this.#profiler?.isBusy(thread) ?? false,
       onQuestion: (question) => answerQuestion(question, { incidents, ledger }),
     })

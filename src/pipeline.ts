@@ -4,7 +4,7 @@
 //                               │               ├─────→ aggregate ─[latest table]→ redis, serve
 //                               └→ dead letters  └─────→ serve ─[sockets]→ subscribers
 //
-// Order of start: bottom to top (readers before writers). Order of drain: top to bottom.
+// Order of start: bottom to top (START_ORDER). Order of drain: top to bottom.
 
 export interface Stage {
   /** The stage's folder under src/, and the first part of its agents' role names. */
@@ -87,6 +87,16 @@ export const PIPELINE: readonly Stage[] = [
     output: 'WebSocket feed, HTTP; frame ring for POST /v1/ticks',
     overflow: 'lapped: counted and declared as a gap. slow subscriber: its policy, declared',
   },
+]
+
+/**
+ * Readers before writers. Until decode runs, no tick flows: those behind it start at once, and one
+ * that waits (for a port, a database, the disk) holds none of the others up.
+ */
+export const START_ORDER: readonly (readonly StageName[])[] = [
+  ['serve', 'redis', 'postgres', 'aggregate', 'journal'],
+  ['decode'],
+  ['source'],
 ]
 
 /** Cursor slots of the gating consumers of a tick ring. */

@@ -4,9 +4,10 @@
 // durable.
 
 import { writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { Command } from 'commander'
 import type { Config } from '../config/schema.ts'
-import { Daemon } from '../daemon.ts'
+import { EarlyWorkers } from '../threads/early-workers.ts'
 import { addConfigOptions, type ConfigOptions, loadFromOptions } from './config-options.ts'
 
 /** Exit code when something that had to be drained was not, within the deadline. */
@@ -39,11 +40,16 @@ async function runUntilSignal(config: Config): Promise<number> {
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  const daemon = new Daemon(config)
+  const early = new EarlyWorkers(config)
+  // Loaded while they load.
+  const { Daemon } = await import('../daemon.ts')
+  const daemon = new Daemon(config, early)
   let late: string[] = []
   try {
     // A signal while starting stops as soon as the start is over: nothing is left half-started.
     await daemon.start()
+    // Now: a process that is killed has no end at which Node.js would do it.
+    flushCompileCache()
     await Promise.race([stopRequested.promise, daemon.fatal])
   } finally {
     late = await daemon.stop()

@@ -8,7 +8,7 @@
 // Not the listener of users: it is bound to loopback unless configured otherwise, has no accounts,
 // and refuses what a web page sends. Of profiles it writes nothing to disk.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -20,6 +20,9 @@ import { FORMAT_TYPES, formatOf, profileText } from './profiling/profile-text.ts
 import type { ProfileRequest, Profiler } from './profiling/profiler.ts'
 import { PROFILE_KINDS, type ProfileKind } from './profiling/profiles.ts'
 import { demandKnown, demandMethod, Refusal } from './refusal.ts'
+
+/** Not imported: that would load all that it exports, a WebSocket and undici among it (50 ms). */
+const { createServer } = process.getBuiltinModule('node:http')
 
 const SECONDS = 10
 const PROFILE_PATH = '/debug/profile/'

@@ -4,7 +4,7 @@
 // keeps its last words and blocking threads (which have no event loop) can log too.
 
 import { writeSync } from 'node:fs'
-import pino from 'pino'
+import { createRequire } from 'node:module'
 
 export interface Log {
   debug(fields: object, message: string): void
@@ -17,9 +17,25 @@ export type LogFormat = 'json' | 'text'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 const STDERR = 2
+const LEVELS: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
+const require = createRequire(import.meta.url)
 
-/** A log whose lines carry `role`. Text goes to stderr; JSON goes to stdout. */
+/**
+ * A log whose lines carry `role`. Text goes to stderr; JSON goes to stdout. The library is loaded
+ * for the first line that is said: most threads start, and run for days, without one.
+ */
 export function createLog(role: string, level: LogLevel, format: LogFormat): Log {
+  let log: Log | undefined
+  const at = (of: LogLevel) => (fields: object, message: string) => {
+    if (LEVELS[of] < LEVELS[level]) return
+    log ??= openLog(role, level, format)
+    log[of](fields, message)
+  }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+function openLog(role: string, level: LogLevel, format: LogFormat): Log {
+  const { pino }: typeof import('pino') = require('pino')
   if (format === 'text') {
     return pino({ level, base: { role }, timestamp: false }, { write: writeText })
   }

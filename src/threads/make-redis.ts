@@ -1,5 +1,7 @@
 // The Redis agent, from the shared memory.
 
+// With the thread's other modules, not when the agent connects (connection.ts): that is waited for.
+import 'ioredis'
 import type { Log } from '../ops/log.ts'
 import { RedisAgent } from '../storage/redis/agent.ts'
 import { externalTarget, type RedisTarget } from '../storage/redis/config.ts'

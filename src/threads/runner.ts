@@ -61,6 +61,8 @@ export interface RunnerOptions {
   readonly inTurn?: Int32Array
   /** An agent failed, and will be made anew. */
   readonly onFailure?: ((roleName: string, error: unknown) => void) | undefined
+  /** All agents run, for the first time. */
+  readonly onRunning?: (() => void) | undefined
   /** A failed first start: the supervisor reports it and stops the daemon. */
   readonly onStartFailure: (roleName: string, error: unknown) => void
 }
@@ -70,6 +72,7 @@ export class Runner {
   readonly #options: RunnerOptions
   /** Asynchronous starts and closes under way. */
   readonly #pending = new Set<Promise<void>>()
+  #hasRun = false
   /** When the turn began, or its last duty cycle ended: where the next one begins. */
   #atMs = 0
 
@@ -233,6 +236,7 @@ export class Runner {
     }
     const started = () => {
       seat.lifecycle.state = STATE.running
+      this.#noteRunning()
     }
     try {
       seat.agent = seat.make()
@@ -242,6 +246,12 @@ export class Runner {
     } catch (error) {
       failed(error)
     }
+  }
+
+  #noteRunning(): void {
+    if (this.#hasRun) return
+    this.#hasRun = this.#seats.every(({ lifecycle }) => lifecycle.state === STATE.running)
+    if (this.#hasRun) this.#options.onRunning?.()
   }
 
   #crash(seat: Seat, error: unknown): void {

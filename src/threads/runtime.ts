@@ -58,9 +58,10 @@ export interface Runtime {
   readonly session: string
 }
 
-export interface WorkerData {
+/** To a worker, which was made with its ThreadPlan: what the rest is. Its first message. */
+export interface Begin {
+  readonly type: 'begin'
   readonly runtime: Runtime
-  readonly thread: ThreadPlan
   readonly threads: readonly ThreadPlan[]
   readonly memory: SharedMemory
   /** Ports that listeners of an earlier life of the thread were bound to, by their name. */
@@ -80,6 +81,7 @@ export type FromWorker =
       stack: string | undefined
     }
 
+/** What follows. */
 export type ToWorker =
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer }
   /** Tell of up to `max` of your subscribers: see roll-call.ts. */

@@ -13,8 +13,9 @@ import { systemAddon } from '../native/addon.ts'
 import type { IncidentReport } from '../ops/incidents.ts'
 import type { Log } from '../ops/log.ts'
 import type { AccountsQuestion, Answer, Question } from '../ops/questions.ts'
-import { PIPELINE, type StageName } from '../pipeline.ts'
+import { PIPELINE, START_ORDER, type StageName } from '../pipeline.ts'
 import { Doorbell } from '../ring/doorbell.ts'
+import type { EarlyWorkers } from './early-workers.ts'
 import { COMMAND, Lifecycle, STATE, STATE_NAMES } from './lifecycle.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import type { AgentPlan, ThreadPlan } from './plan.ts'
@@ -44,6 +45,8 @@ export interface SupervisorOptions {
   readonly onIncident: (report: IncidentReport) => void
   /** A thread asks what main knows. */
   readonly onQuestion: (question: Question) => Answer
+  /** Workers that were made before. */
+  readonly early?: EarlyWorkers
   /** Ports to bind where any free one would do, by the listener's name; it adds to them. */
   readonly ports: Map<string, number>
   /** True while a profile of the thread is taken: it may stand still for that. */
@@ -90,8 +93,10 @@ export class Supervisor {
     for (const thread of this.#threads) this.#spawn(thread)
     // From the first: an agent that hangs must not keep those from starting that share its thread.
     this.#watch = setInterval(() => this.#watchTurn(), WATCH_MS)
-    for (const { stage } of [...PIPELINE].reverse()) {
-      await this.#toState(stage, COMMAND.run, STATE.running, START_TIMEOUT_MS)
+    for (const stages of START_ORDER) {
+      await Promise.all(
+        stages.map((stage) => this.#toState(stage, COMMAND.run, STATE.running, START_TIMEOUT_MS)),
+      )
       if (this.#fatal !== undefined) throw this.#fatal
     }
     this.#healthyMs = performance.now()
@@ -182,10 +187,11 @@ export class Supervisor {
   }
 
   #makeThread(plan: ThreadPlan): WorkerThread {
-    const { runtime, threads, memory, log, ports } = this.#options
+    const { runtime, threads, memory, log, ports, early } = this.#options
     return new WorkerThread({
       plan,
-      data: () => ({ runtime, thread: plan, threads, memory, ports }),
+      begin: () => ({ type: 'begin', runtime, threads, memory, ports }),
+      early,
       heapBytes: runtime.config.supervise.heap_bytes,
       log,
       onMessage: (message, worker) => this.#onMessage(message, worker),

@@ -4,13 +4,14 @@
 // (its files and sockets are closed then), never before.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { errorText } from '../errors.ts'
-import { MIB, THREAD_DEATHS_MAX, THREAD_DEATHS_MS, THREAD_YOUNG_HEAP_BYTES } from '../limits.ts'
+import { THREAD_DEATHS_MAX, THREAD_DEATHS_MS } from '../limits.ts'
 import { type Addon, systemAddon } from '../native/addon.ts'
 import type { Log } from '../ops/log.ts'
+import { type EarlyWorkers, makeWorker } from './early-workers.ts'
 import type { ThreadPlan } from './plan.ts'
-import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
+import type { Begin, FromWorker, ToWorker } from './runtime.ts'
 import type { Hang } from './thread-watch.ts'
 
 /** An idle event loop turns within a tenth of a second; one in native code may not turn at all. */
@@ -19,7 +20,9 @@ const LOOP_LOOK_MS = 5
 
 export interface WorkerThreadOptions {
   readonly plan: ThreadPlan
-  readonly data: () => WorkerData
+  readonly begin: () => Begin
+  /** Has its first worker. */
+  readonly early?: EarlyWorkers | undefined
   readonly heapBytes: number
   readonly log: Log
   readonly onMessage: (message: FromWorker, worker: Worker) => void
@@ -71,18 +74,11 @@ export class WorkerThread {
   }
 
   start(): void {
-    const { plan, data, heapBytes, onMessage, onEnd } = this.#options
+    const { plan, begin, early, heapBytes, onMessage, onEnd } = this.#options
     this.#told = undefined
     this.#error = undefined
     this.#hasBegun = false
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: data(),
-      name: plan.name,
-      resourceLimits: {
-        maxOldGenerationSizeMb: heapBytes / MIB,
-        maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_BYTES / MIB,
-      },
-    })
+    const worker = early?.take(plan) ?? makeWorker(plan, heapBytes)
     this.#worker = worker
     worker.on('message', (message: FromWorker) => onMessage(message, worker))
     worker.on('error', (error) => {
@@ -95,6 +91,7 @@ export class WorkerThread {
         onEnd(this)
       })
     })
+    worker.postMessage(begin())
   }
 
   /**

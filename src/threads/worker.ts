@@ -1,6 +1,9 @@
-// Entry of a worker thread: attaches to the shared memory, builds its agents, runs them.
+// Entry of a worker thread: loads what its agents need, waits for the word to begin, attaches to
+// the shared memory, builds the agents, runs them.
 
-import { parentPort, workerData } from 'node:worker_threads'
+import { once } from 'node:events'
+import { flushCompileCache } from 'node:module'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../clock.ts'
 import { errorText, TickdError } from '../errors.ts'
 import { LIVE_SLICE_US } from '../limits.ts'
@@ -12,13 +15,14 @@ import { InstrumentLog } from '../tick/instrument-log.ts'
 import { AgentFactory, type FactoryOptions, loadMakers, type TellAccounts } from './agents.ts'
 import { Asker } from './asker.ts'
 import { Lifecycle } from './lifecycle.ts'
+import type { ThreadPlan } from './plan.ts'
 import { clockFor } from './planted-bugs.ts'
 import { Runner } from './runner.ts'
-import type { FromWorker, ToWorker, WorkerData } from './runtime.ts'
+import type { Begin, FromWorker, ToWorker } from './runtime.ts'
 import { Shared } from './shared-memory.ts'
 import { testFaults } from './test-faults.ts'
 
-const { runtime, thread, threads, memory, ports } = workerData as WorkerData
+const thread = workerData as ThreadPlan
 
 // First of all: what is registered first is undone last, after Node's own handles.
 const inTurn = new Int32Array(new SharedArrayBuffer(4))
@@ -31,6 +35,10 @@ if (thread.agents.some(({ stage }) => LIVE_STAGES.includes(stage))) {
 function tell(message: FromWorker): void {
   parentPort?.postMessage(message)
 }
+
+const begun = once(parentPort as MessagePort, 'message') as Promise<[Begin]>
+const makers = await loadMakers(thread.agents.map(({ stage }) => stage))
+const [{ runtime, threads, memory, ports }] = await begun
 
 const log = createLog(thread.name, runtime.config.log.level, runtime.logFormat)
 const instrumentLog = new InstrumentLog(runtime.paths.instruments)
@@ -45,7 +53,6 @@ const meter = new ThreadMeter(shared.counters('thread', thread.name), {
 const faults = testFaults(process.env)
 const asker = new Asker((id, question) => tell({ type: 'question', id, question }))
 let accounts: TellAccounts = () => ({ role: '', subscribers: [] })
-const makers = await loadMakers(thread.agents.map(({ stage }) => stage))
 const options: FactoryOptions = {
   runtime,
   shared,
@@ -83,6 +90,8 @@ const runner = new Runner({
     const kind = 'agent_restarted'
     tell({ type: 'incident', report: { kind, severity: 'warning', summary, evidence } })
   },
+  // Now: a process that is killed has no end at which Node.js would do it.
+  onRunning: flushCompileCache,
   onStartFailure: (roleName, error) => {
     const code = error instanceof TickdError ? error.code : 'AGENT_FAILED'
     const stack = error instanceof Error && code === 'AGENT_FAILED' ? error.stack : undefined

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const CACHE = fileURLToPath(new URL('../../src/module-cache.cjs', import.meta.url))
 const START_TIMEOUT_MS = 90_000
 
 export interface DaemonOptions {
@@ -80,7 +81,7 @@ export class DaemonProcess {
     ])
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', MAIN, 'run', ...settings],
+      ['--disable-warning=ExperimentalWarning', '--require', CACHE, MAIN, 'run', ...settings],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
     )
     return new DaemonProcess(child, stateDir, options.stateDir === undefined)

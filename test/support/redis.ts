@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { silentLog } from '../../src/ops/log.ts'
+import { findRedisBinary } from '../../src/storage/redis/binary.ts'
 import { type RedisTarget, urlTarget } from '../../src/storage/redis/config.ts'
 import { connect } from '../../src/storage/redis/connection.ts'
-import { EmbeddedRedis, findRedisBinary } from '../../src/storage/redis/embedded.ts'
+import { EmbeddedRedis } from '../../src/storage/redis/embedded.ts'
 
 /** Absent: tests that need a Redis say so and are passed over. */
 export const redisBinary = findRedisBinary()

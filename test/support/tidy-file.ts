@@ -29,11 +29,10 @@ export interface Finding {
   readonly text: string
 }
 
-const TEXT_TYPES = new Set(
-  '.ts .mjs .js .cc .h .json .yaml .yml .md .sh .sql .fbs .html .css .svg .service .toml'.split(
-    ' ',
-  ),
-)
+const TEXT_TYPES = new Set([
+  ...'.ts .cjs .mjs .js .cc .h .json .yaml .yml .md .sh'.split(' '),
+  ...'.sql .fbs .html .css .svg .service .toml'.split(' '),
+])
 const TEXT_NAMES = /^(Dockerfile|LICENSE|\..*|run|setup|tickd)$/
 const FILE_BYTES_MAX = 4 * 1024 * 1024
 

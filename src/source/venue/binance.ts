@@ -5,7 +5,7 @@
 // A venue cannot be held back: when the ring is full its frames are dropped, counted, logged and
 // recorded (frame-loss.ts), and the decoder finds the gap by the venue's own ids.
 
-import { WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import type { Clock } from '../../clock.ts'
 import type { SourceConfigOf } from '../../config/schema.ts'
 import { assert } from '../../errors.ts'
@@ -79,7 +79,8 @@ export class BinanceSource implements Source {
   readonly #dropped: LogRepeats
   readonly #loss: FrameLoss | undefined
   #nextId = 1
-  #started = false
+  /** Set once it has started. */
+  #socketClass: typeof WebSocket | undefined
 
   constructor(options: BinanceSourceOptions) {
     const { config, sink, clock, log } = options
@@ -98,12 +99,13 @@ export class BinanceSource implements Source {
     this.#sessions = groups.map((group) => this.#createSession(group, options.random))
   }
 
-  start(): void {
-    this.#started = true
+  /** Loads the client here: a daemon without such a source starts without it. */
+  async start(): Promise<void> {
+    this.#socketClass = (await import('ws')).WebSocket
   }
 
   doWork(): number {
-    if (!this.#started) return 0
+    if (this.#socketClass === undefined) return 0
     const nowMs = this.#clock.monoMs()
     this.#dropped.tick(nowMs)
     this.#loss?.tick(nowMs)
@@ -182,7 +184,9 @@ export class BinanceSource implements Source {
   }
 
   #connect(session: Session<BinanceSubscriber>, id: number, url: string): void {
-    const socket = new WebSocket(url, {
+    const SocketClass = this.#socketClass
+    assert(SocketClass !== undefined, 'a session runs once the source has started')
+    const socket = new SocketClass(url, {
       perMessageDeflate: false,
       maxPayload: FRAME_BYTES_MAX,
       // A frame that is not UTF-8 is the decoder's to reject; it is no reason to lose the feed.

@@ -1,7 +1,7 @@
 // One connection to a Redis server that never reconnects, queues or resends by itself: its owner
 // decides when to try again, and nothing waits in memory meanwhile.
 
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { ClientOptions } from './config.ts'
 import { explain } from './replies.ts'
 
@@ -28,6 +28,8 @@ export async function connect({
   signal,
   onLost = () => {},
 }: ConnectOptions): Promise<Redis> {
+  // Loaded here: a daemon without Redis starts without it.
+  const { Redis } = await import('ioredis')
   const redis = new Redis({
     ...options,
     // RESP2: what every server since Redis 2 speaks, and all that is needed.

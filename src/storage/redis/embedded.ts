@@ -4,24 +4,15 @@
 // refuses writes rather than evict when it is full. Only this account may open the socket.
 
 import { createHash } from 'node:crypto'
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorText, TickdError } from '../../errors.ts'
 import type { Log } from '../../ops/log.ts'
 import { type ServerCommand, ServerProcess, stopLeftover } from '../server-process.ts'
 
-const BINARY_NAMES = ['redis-server', 'valkey-server']
 /** A unix socket's address holds so many bytes on every platform (sun_path, with its zero). */
 const SOCKET_PATH_BYTES_MAX = 103
 const MEMORY_MAX = '512mb'
@@ -36,17 +27,6 @@ export interface EmbeddedRedisOptions {
   /** The server's program. */
   binary: string
   log: Log
-}
-
-/** The path of a Redis server's program; undefined when there is none on PATH. */
-export function findRedisBinary(path = process.env.PATH ?? ''): string | undefined {
-  for (const directory of path.split(delimiter)) {
-    for (const name of BINARY_NAMES) {
-      const file = join(directory, name)
-      if (directory !== '' && canExecute(file)) return file
-    }
-  }
-  return undefined
 }
 
 export class EmbeddedRedis {
@@ -204,14 +184,5 @@ function readServerPid(ownerPath: string): number {
   } catch {
     // Never started, or torn.
     return 0
-  }
-}
-
-function canExecute(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
   }
 }

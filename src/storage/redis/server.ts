@@ -4,8 +4,9 @@ import type { Config } from '../../config/schema.ts'
 import { TickdError } from '../../errors.ts'
 import { STORE_START_MS_MAX } from '../../limits.ts'
 import type { Log } from '../../ops/log.ts'
+import { findRedisBinary } from './binary.ts'
 import { cliArguments, externalTarget, type RedisTarget, urlTarget } from './config.ts'
-import { EmbeddedRedis, findRedisBinary } from './embedded.ts'
+import { EmbeddedRedis } from './embedded.ts'
 import { RedisNodes } from './nodes.ts'
 
 export interface RedisServer {

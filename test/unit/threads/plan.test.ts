@@ -1,9 +1,17 @@
 import t from 'tap'
 import { configSchema } from '../../../src/config/schema.ts'
-import { PIPELINE } from '../../../src/pipeline.ts'
+import { PIPELINE, STAGE_NAMES, START_ORDER } from '../../../src/pipeline.ts'
 import { planThreads, threadOf } from '../../../src/threads/plan.ts'
 
 const ALL_ON = { postgres: false, redis: false }
+
+t.test(
+  'every stage is started once, and all that ticks reach before what lets them flow',
+  async (t) => {
+    t.same(START_ORDER.flat().sort(), [...STAGE_NAMES].sort())
+    t.same(START_ORDER.slice(-2), [['decode'], ['source']])
+  },
+)
 
 t.test('compact puts every agent on one thread, in the order of the pipeline', async (t) => {
   const threads = planThreads(configSchema.parse({ threads: 'compact' }), 8, ALL_ON)

@@ -92,6 +92,42 @@ t.test('an agent rests until it is told to run, drains when told, and closes onc
   t.ok(runner.finished)
 })
 
+t.test('that all agents run is said once, when the last of them does', async (t) => {
+  const lines = new SharedArrayBuffer(Lifecycle.bytes(2))
+  const lifecycles = [new Lifecycle(lines, 0), new Lifecycle(lines, 1)]
+  const script: ScriptedAgent['script'] = { work: 1, drained: true }
+  const clock = new SimulatedClock()
+  let said = 0
+  const runner = new Runner({
+    seats: lifecycles.map((lifecycle, index) => ({
+      roleName: `scripted-${index}`,
+      make: () => new ScriptedAgent([], script),
+      lifecycle,
+    })),
+    clock,
+    log: silentLog,
+    bell: new Doorbell(new SharedArrayBuffer(Doorbell.bytes(1)), 0),
+    blocking: true,
+    onRunning: () => said++,
+    onStartFailure: () => {},
+  })
+  for (const [index, lifecycle] of lifecycles.entries()) {
+    lifecycle.command = COMMAND.run
+    runner.turn()
+    t.equal(said, index)
+  }
+  script.throwAt = 'work'
+  runner.turn()
+  delete script.throwAt
+  clock.advance(1000)
+  runner.turn()
+  t.same(
+    lifecycles.map(({ state }) => state),
+    [STATE.running, STATE.running],
+  )
+  t.equal(said, 1, 'not again after a failure')
+})
+
 t.test('an agent that throws is closed, and started anew after a back-off', async (t) => {
   const script: ScriptedAgent['script'] = { work: 1, drained: true, throwAt: 'work' }
   const { calls, clock, lifecycle, runner } = setUp(script)
