@@ -136,7 +136,10 @@ export const BALANCED_THREADS: Readonly<Record<string, readonly StageName[]>> = 
   // The whole way from socket to socket: a hand-off between threads costs more than it saves where
   // their number exceeds that of the cores.
   live: LIVE_STAGES,
-  // Of its own: while fsync waits for the disk, the core decodes.
+  // Of its own: while fsync waits for the disk, the core decodes. Another one for each shard.
   journal: ['journal'],
   store: ['postgres', 'redis'],
 })
+
+/** Those of them that all shards share, for the same reason. */
+export const BALANCED_TOGETHER: readonly string[] = ['live', 'store']

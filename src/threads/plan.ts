@@ -2,7 +2,7 @@
 
 import type { Config } from '../config/schema.ts'
 import { TickdError } from '../errors.ts'
-import { BALANCED_THREADS, PIPELINE, type Stage, type StageName } from '../pipeline.ts'
+import { BALANCED_THREADS, BALANCED_TOGETHER, PIPELINE, type Stage, type StageName } from '../pipeline.ts'
 
 export interface AgentPlan {
   /** 'decode-0', 'serve': unique. */
@@ -93,9 +93,8 @@ function group(
 ): Map<string, AgentPlan[]> {
   const groups = new Map<string, AgentPlan[]>()
   const setting = config.threads === 'auto' && cores > 2 ? 'dedicated' : config.threads
-  const table = setting === 'auto' ? BALANCED_THREADS : setting
   for (const agent of agents) {
-    const name = typeof table === 'string' ? ungrouped(table, agent) : grouped(table, agent)
+    const name = threadName(setting, agent)
     const members = groups.get(name) ?? []
     members.push(agent)
     groups.set(name, members)
@@ -103,16 +102,26 @@ function group(
   return groups
 }
 
-function ungrouped(setting: 'compact' | 'dedicated' | 'auto', agent: AgentPlan): string {
-  return setting === 'compact' && !isFurtherServe(agent) ? 'all' : agent.roleName
+function threadName(setting: Config['threads'], agent: AgentPlan): string {
+  if (setting === 'dedicated' || isFurtherServe(agent)) return agent.roleName
+  if (setting === 'compact') return 'all'
+  return setting === 'auto'
+    ? grouped(BALANCED_THREADS, agent, BALANCED_TOGETHER)
+    : grouped(setting, agent, [])
 }
 
-/** Shards of one stage get threads of their own: 'hot-0', 'hot-1' when there are several. */
-function grouped(table: Readonly<Record<string, readonly string[]>>, agent: AgentPlan): string {
-  if (isFurtherServe(agent)) return agent.roleName
+/**
+ * Shards of one stage get threads of their own, 'hot', 'hot-1' when there are several, but for the
+ * threads that they have together.
+ */
+function grouped(
+  table: Readonly<Record<string, readonly string[]>>,
+  agent: AgentPlan,
+  together: readonly string[],
+): string {
   for (const [name, stages] of Object.entries(table)) {
-    if (stages.includes(agent.stage))
-      return agent.instance === 0 ? name : `${name}-${agent.instance}`
+    if (!stages.includes(agent.stage)) continue
+    return agent.instance === 0 || together.includes(name) ? name : `${name}-${agent.instance}`
   }
   throw new TickdError('CONFIG_INVALID', `threads: no thread is given the role ${agent.stage}`)
 }

@@ -74,6 +74,15 @@ const threadNames = (settings: object, cores: number) =>
     ({ name, agents }) => `${name}: ${agents.map(({ roleName }) => roleName).join(' ')}`,
   )
 
+t.test('on two cores shards share all threads but the journals', async (t) => {
+  t.same(threadNames({ shards: 2, serve: { threads: 1 } }, 2), [
+    'live: source decode-0 decode-1 aggregate serve',
+    'journal: journal-0',
+    'journal-1: journal-1',
+    'store: postgres-0 postgres-1 redis',
+  ])
+})
+
 t.test('serve agents beyond the first have threads of their own, whatever the setting', (t) => {
   const further = ['serve-1: serve-1', 'serve-2: serve-2']
   t.same(threadNames({}, 2), [
