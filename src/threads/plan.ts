@@ -2,7 +2,13 @@
 
 import type { Config } from '../config/schema.ts'
 import { TickdError } from '../errors.ts'
-import { BALANCED_THREADS, BALANCED_TOGETHER, PIPELINE, type Stage, type StageName } from '../pipeline.ts'
+import {
+  BALANCED_THREADS,
+  BALANCED_TOGETHER,
+  PIPELINE,
+  type Stage,
+  type StageName,
+} from '../pipeline.ts'
 
 export interface AgentPlan {
   /** 'decode-0', 'serve': unique. */
