@@ -1,6 +1,6 @@
-// The native part of the loads (native/bench/load_tools.h): less processor time for the same load.
+// The native part of the loads (native/bench/load_tools.h): what cannot wait takes less time.
 //
-// Where it is not built Node's own sockets and timers do, and take more from whom they measure:
+// Where it is not built Node's own sockets and timers do, and are in the way of whom they measure:
 // reports say which it was.
 
 import { existsSync } from 'node:fs'
