@@ -1,4 +1,4 @@
-// Decoding alone: frames in memory -> records in a batch, each implementation on one core.
+// Decoding alone: frames on a frame ring -> records in a batch, each implementation on one core.
 //
 //   144-byte Binance trades, a frame each ─▶ BinanceDecoder (JS, native) ─▶ 64-byte records
 //   normalised trades, 512 lines a frame  ─▶ NdjsonDecoder  (JS, native) ─▶ 64-byte records
@@ -12,7 +12,8 @@ import { DecodeTally } from '../src/decode/decoder.ts'
 import { chooseKernels, jsKernels, type Kernels } from '../src/decode/kernels.ts'
 import { IGNORE_REASONS, REJECT_REASONS } from '../src/ledger/reasons.ts'
 import { chooseAddon } from '../src/native/addon.ts'
-import type { FrameMeta } from '../src/ring/frame-ring.ts'
+import { type FrameMeta, FrameRingConsumer, FrameRingProducer } from '../src/ring/frame-ring.ts'
+import { frameRingBytes, frameSize } from '../src/ring/frame-ring-layout.ts'
 import { TickBatch } from '../src/tick/batch.ts'
 import { formatDecimal } from '../src/tick/fixed-point.ts'
 import { InstrumentTable } from '../src/tick/instruments.ts'
@@ -34,8 +35,6 @@ const MESSAGES = 8192
 const LINES_PER_FRAME = 512
 const INSTRUMENTS = 1024
 const QUOTE = 0x22
-/** As on the ring: between frames there is a header, and they begin on 8 bytes. */
-const FRAME_GAP_BYTES = 32
 const FIRST_MS = 1_723_161_256_322
 const FIRST_ID = 5_266_583_935_000
 const GOAL_NATIVE = 10
@@ -58,6 +57,8 @@ export interface DecodeCase {
 interface Input {
   readonly what: string
   readonly bytes: Uint8Array
+  /** Up to where there are frames. */
+  readonly behindEnd: number
   /** First byte and end of each frame, in pairs. */
   readonly frames: Int32Array
   readonly texts: readonly string[]
@@ -244,27 +245,31 @@ function linesInput(): Input {
 }
 
 function decodeFrames(decode: ReturnType<Kernels['ndjson']>['decode']): Decode {
-  return (batch, tally, { bytes, frames }) => {
+  return (batch, tally, { bytes, frames, behindEnd }) => {
     for (let i = 0; i < frames.length; i += 2) {
-      decode(bytes, frames[i] as number, frames[i + 1] as number, META, batch, tally)
+      const [start, end] = [frames[i] as number, frames[i + 1] as number]
+      decode(bytes, start, end, META, batch, tally, behindEnd)
     }
   }
 }
 
-/** Frames in shared memory, as on a frame ring. */
-function framesOf(texts: readonly string[]): { bytes: Uint8Array; frames: Int32Array } {
-  const step = (text: string) => (text.length + FRAME_GAP_BYTES + 7) & -8
-  const size = texts.reduce((sum, text) => sum + step(text), FRAME_GAP_BYTES)
-  const bytes = new Uint8Array(new SharedArrayBuffer(size))
+/** Frames on a ring, as sources write them, none released. */
+function framesOf(texts: readonly string[]): Pick<Input, 'bytes' | 'behindEnd' | 'frames'> {
+  const size = texts.reduce((sum, text) => sum + frameSize(text.length), 0)
+  const memory = new SharedArrayBuffer(frameRingBytes(2 ** Math.ceil(Math.log2(size))))
+  const producer = new FrameRingProducer(memory)
+  for (const text of texts) {
+    const payload = Buffer.from(text)
+    if (!producer.tryWrite(META, payload, 0, payload.length)) throw new Error('the ring is full')
+  }
+  const ring = new FrameRingConsumer(memory)
   const frames = new Int32Array(2 * texts.length)
-  let at = FRAME_GAP_BYTES
-  texts.forEach((text, i) => {
-    bytes.set(Buffer.from(text), at)
-    frames[2 * i] = at
-    frames[2 * i + 1] = at + text.length
-    at += step(text)
-  })
-  return { bytes, frames }
+  for (let i = 0; ring.poll(); i += 2) {
+    frames[i] = ring.start
+    frames[i + 1] = ring.end
+    ring.keep()
+  }
+  return { bytes: ring.bytes, behindEnd: ring.keptPosition, frames }
 }
 
 function text(report: Report): string {

@@ -152,6 +152,7 @@ class Session {
   /** All of the frame is left to the JS twin. */
   static void leave_all(double* words) noexcept {
     words[l::OUT_CODE] = l::CODE_LEFT;
+    words[l::OUT_AHEAD] = 0;
     words[l::OUT_COUNT] = words[l::IN_COUNT];
     words[l::OUT_NEXT] = words[l::IN_START];
     words[l::OUT_IS_LEFT] = 1;
@@ -164,12 +165,23 @@ class Session {
     DepthUpdate depth{};
     const BinanceCode code = decode_binance(frame, name, state_, batch, depth);
     words[l::OUT_CODE] = static_cast<double>(static_cast<int>(code));
+    words[l::OUT_AHEAD] = 0;
+    if (code == BinanceCode::trade) return run_ahead(words, frame, name, batch);
     if (code != BinanceCode::depth) return;
     words[l::OUT_INSTRUMENT] = depth.instrument;
     words[l::OUT_LEVEL_COUNT] = static_cast<double>(depth.level_count);
     words[l::OUT_FIRST_ID] = static_cast<double>(depth.first);
     words[l::OUT_LAST_ID] = static_cast<double>(depth.last);
     words[l::OUT_PREVIOUS_ID] = static_cast<double>(depth.previous);
+  }
+
+  void run_ahead(double* words, const Frame& frame, const BinanceVenue& name,
+                 Batch& batch) noexcept {
+    std::size_t end;
+    if (!to_size(words[l::IN_BEHIND_END], input.size, end) || end == 0) return;
+    const std::size_t before = batch.count;
+    decode_binance_ahead(frame, end, name, state_, batch);
+    words[l::OUT_AHEAD] = static_cast<double>(batch.count - before);
   }
 
   static void write(double* words, const Outcome& outcome, const Batch& batch) noexcept {

@@ -3,6 +3,7 @@
 #include "binance_kernel.h"
 
 #include "binance_quick.h"
+#include "frames_behind.h"
 
 namespace tickd {
 namespace {
@@ -245,6 +246,16 @@ BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, Decode
   }
   batch.add();
   return BinanceCode::trade;
+}
+
+void decode_binance_ahead(const Frame& frame, std::size_t end, const BinanceVenue& venue,
+                          DecoderState& state, Batch& batch) noexcept {
+  const FramesBehind behind(frame, end);
+  Frame next = frame;
+  for (std::size_t i = 1; i < FRAMES_AT_ONCE && !batch.is_full() && behind.next(next); i++) {
+    if (!read_quick(next, venue, state, batch.slot())) return;
+    batch.add(next.start, next.end);
+  }
 }
 
 }  // namespace tickd

@@ -20,6 +20,9 @@ struct BinanceVenue {
   bool chains_by_previous;
 };
 
+/** So many frames of a stage's group are decoded at once: its frames are a multiple. */
+constexpr std::size_t FRAMES_AT_ONCE = 16;
+
 /** A depth update whose levels are written at [batch.count, batch.count + level_count). */
 struct DepthUpdate {
   std::uint32_t instrument;
@@ -33,6 +36,14 @@ struct DepthUpdate {
 /** Decodes the one message of a frame. `depth` is written where the code says so. */
 BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
                            Batch& batch, DepthUpdate& depth) noexcept;
+
+/**
+ * Decodes the frames behind `frame` on its ring, up to `end`, for as long as they are plain trades
+ * and there is room: their records are added to `batch`, each with its origin. Changes nothing
+ * else: whoever comes to such a frame may decode it again.
+ */
+void decode_binance_ahead(const Frame& frame, std::size_t end, const BinanceVenue& venue,
+                          DecoderState& state, Batch& batch) noexcept;
 
 }  // namespace tickd
 

@@ -17,6 +17,11 @@ import { SENDER_FLAGS } from '../src/decode/tick-writer.ts'
 import { assert } from '../src/errors.ts'
 import { INSTRUMENT_NAME_BYTES_MAX } from '../src/limits.ts'
 import { BINANCE_CODE, CONTROL_WORDS, IN, KERNEL, OUT } from '../src/native/control.ts'
+import {
+  FRAME_ALIGN_BYTES,
+  FRAME_HEADER_BYTES,
+  FRAME_OFFSET,
+} from '../src/ring/frame-ring-layout.ts'
 import { COLUMN_COUNT, ROW_BYTES_MAX, SHARD_SHIFT } from '../src/storage/postgres/tables.ts'
 import {
   INSTRUMENT_WORD,
@@ -144,6 +149,10 @@ function sections(): string[][] {
     members('binance', MEMBERS.names),
     members('ndjson', NDJSON_FIELDS.names),
     instrumentSizes(),
+    [
+      ...constants('std::size_t', 'FRAME', FRAME_OFFSET),
+      ...sizes({ FRAME_HEADER_BYTES, FRAME_ALIGN_BYTES }),
+    ],
     [
       numbers('COPY_COLUMNS', COLUMN_COUNT),
       numbers('COPY_ROW_BYTES_MAX', ROW_BYTES_MAX),

@@ -9,7 +9,7 @@
 
 namespace tickd::layout {
 
-constexpr std::uint32_t LAYOUT_ID = 1104099057;
+constexpr std::uint32_t LAYOUT_ID = 1984915393;
 
 constexpr std::size_t TICK_BYTES = 64;
 constexpr std::size_t OFFSET_TS_EVENT = 0;
@@ -228,6 +228,17 @@ constexpr std::size_t NAME_TEXT = 12;
 constexpr std::size_t INSTRUMENT_NAME_BYTES_MAX = 84;
 constexpr std::size_t VENUE_BYTES_MAX = 32;
 
+constexpr std::size_t FRAME_LENGTH = 0;
+constexpr std::size_t FRAME_SOURCE = 4;
+constexpr std::size_t FRAME_FORMAT = 6;
+constexpr std::size_t FRAME_FLAGS = 7;
+constexpr std::size_t FRAME_TOKEN = 8;
+constexpr std::size_t FRAME_RESERVED0 = 12;
+constexpr std::size_t FRAME_TS_RECV = 16;
+constexpr std::size_t FRAME_RESERVED1 = 24;
+constexpr std::size_t FRAME_HEADER_BYTES = 32;
+constexpr std::size_t FRAME_ALIGN_BYTES = 8;
+
 constexpr std::array<std::size_t, 6> COPY_COLUMNS = {0, 12, 11, 13, 13, 12};
 constexpr std::array<std::size_t, 6> COPY_ROW_BYTES_MAX = {0, 120, 114, 126, 128, 120};
 constexpr std::size_t COPY_SHARD_SHIFT = 48;
@@ -250,18 +261,20 @@ constexpr std::size_t IN_SOURCE = 4;
 constexpr std::size_t IN_FLAGS = 5;
 constexpr std::size_t IN_COUNT = 6;
 constexpr std::size_t IN_CAPACITY = 7;
-constexpr std::size_t OUT_CODE = 8;
-constexpr std::size_t OUT_COUNT = 9;
-constexpr std::size_t OUT_NEXT = 10;
-constexpr std::size_t OUT_IS_LEFT = 11;
-constexpr std::size_t OUT_LEFT_END = 12;
-constexpr std::size_t OUT_INSTRUMENT = 13;
-constexpr std::size_t OUT_LEVEL_COUNT = 14;
-constexpr std::size_t OUT_FIRST_ID = 15;
-constexpr std::size_t OUT_LAST_ID = 16;
-constexpr std::size_t OUT_PREVIOUS_ID = 17;
-constexpr std::size_t OUT_DECODED = 18;
-constexpr std::size_t CONTROL_WORDS = 24;
+constexpr std::size_t IN_BEHIND_END = 8;
+constexpr std::size_t OUT_CODE = 9;
+constexpr std::size_t OUT_AHEAD = 10;
+constexpr std::size_t OUT_COUNT = 11;
+constexpr std::size_t OUT_NEXT = 12;
+constexpr std::size_t OUT_IS_LEFT = 13;
+constexpr std::size_t OUT_LEFT_END = 14;
+constexpr std::size_t OUT_INSTRUMENT = 15;
+constexpr std::size_t OUT_LEVEL_COUNT = 16;
+constexpr std::size_t OUT_FIRST_ID = 17;
+constexpr std::size_t OUT_LAST_ID = 18;
+constexpr std::size_t OUT_PREVIOUS_ID = 19;
+constexpr std::size_t OUT_DECODED = 20;
+constexpr std::size_t CONTROL_WORDS = 28;
 constexpr int CODE_LEFT = 0;
 constexpr int CODE_TRADE = 1;
 constexpr int CODE_QUOTE = 2;

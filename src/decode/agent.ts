@@ -78,7 +78,6 @@ const LETTERS_FLUSH_MS = 500
 /** Frames of a group, in payload bytes: well under what the frame ring holds. */
 const GROUP_BYTES = FRAME_BYTES_MAX
 const FORMATS_MAX = 256
-
 const REJECT = Object.freeze({
   unknownFormat: REJECT_REASONS.indexOf('unknown_format'),
   decoderCrash: REJECT_REASONS.indexOf('decoder_crash'),
@@ -266,7 +265,8 @@ export class DecodeAgent implements Agent {
       this.#tally.reject(REJECT.unknownFormat, bytes, start, end)
     } else {
       try {
-        decoder.decode(bytes, start, end, meta, this.#batch, this.#tally)
+        const behind = this.#wantsReceipt ? 0 : ring.behindEnd
+        decoder.decode(bytes, start, end, meta, this.#batch, this.#tally, behind)
       } catch (error) {
         const fields = { source, format, frameBytes: end - start, attempt, error: errorText(error) }
         log.error(fields, 'decoder threw: a bug of ours; the frame is tried twice')

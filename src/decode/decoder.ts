@@ -17,6 +17,10 @@ export interface Decoder {
    *
    * `out` may hold records of earlier frames; the caller sets out.capacity so that each frame has
    * room for BATCH_TICKS_MAX records, no more and no fewer, whatever its neighbours took.
+   *
+   * `behindEnd`: where it is not 0, `bytes` is a frame ring's, and frames that stay as they are for
+   * as long as records are appended to `out` lie behind this one up to there. A decoder may look at
+   * them, and write records behind out.count; nothing of them counts before they are decoded.
    */
   decode(
     bytes: Uint8Array,
@@ -25,6 +29,7 @@ export interface Decoder {
     meta: FrameMeta,
     out: TickBatch,
     tally: DecodeTally,
+    behindEnd?: number,
   ): void
 
   /** The book of the instrument needs a fresh image. False = it has no book of it. */

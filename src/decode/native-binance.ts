@@ -1,9 +1,13 @@
 // hot path
 // Binance frames by the native kernel; what it leaves is the JS decoder's, message by message.
 //
-// One crossing a frame. Order books are kept by JS: the kernel writes a depth update's levels, and
-// BinanceDepth judges whether they count; an update that reveals a gap is decoded anew by JS. Leaps
-// of trade ids are found by JS as well (trade-chain.ts).
+// One crossing for up to 16 frames: the kernel looks at those behind on the ring as well, and while
+// they are plain trades writes their records where they will lie. When their turn comes they are
+// taken as they are, if they are still the next: no frame counts before it is decoded.
+//
+// Order books are kept by JS: the kernel writes a depth update's levels, and BinanceDepth judges
+// whether they count; an update that reveals a gap is decoded anew by JS. Leaps of trade ids are
+// found by JS as well (trade-chain.ts).
 
 import type { Addon } from '../native/addon.ts'
 import { BINANCE_CODE, KERNEL, OUT } from '../native/control.ts'
@@ -20,6 +24,9 @@ export class NativeBinanceDecoder implements Decoder {
   readonly #depth: BinanceDepth
   readonly #chain = new TradeChain()
   readonly #session: DecodeSession
+  /** Trades that are decoded ahead, and the place in the batch of the next of them. */
+  #ahead = 0
+  #aheadIndex = 0
 
   constructor(addon: Addon, options: BinanceOptions) {
     const kernel = options.market === 'usdm' ? KERNEL.binanceUsdm : KERNEL.binance
@@ -35,17 +42,32 @@ export class NativeBinanceDecoder implements Decoder {
     meta: FrameMeta,
     out: TickBatch,
     tally: DecodeTally,
+    behindEnd = 0,
   ): void {
-    this.#session.run(bytes, start, end, meta, out, tally)
+    const index = out.count
+    if (this.#ahead > 0) {
+      if (this.#isNext(bytes, start, end, index, out, tally)) {
+        this.#ahead--
+        this.#aheadIndex = index + 1
+        this.#acceptTrade(index, out, tally)
+        return
+      }
+      this.#ahead = 0
+    }
+    this.#session.run(bytes, start, end, meta, out, tally, behindEnd)
     const { control } = this.#session
     const code = control[OUT.code] as number
     if (code === BINANCE_CODE.trade || code === BINANCE_CODE.quote) {
-      const index = out.count
       tally.origins[2 * index] = start
       tally.origins[2 * index + 1] = end
-      out.count = index + 1
-      tally.accept(code === BINANCE_CODE.trade ? EVENT.trade : EVENT.quote, 1)
-      if (code === BINANCE_CODE.trade) this.#chain.follow(out, tally)
+      if (code === BINANCE_CODE.trade) {
+        this.#ahead = control[OUT.ahead] as number
+        this.#aheadIndex = index + 1
+        this.#acceptTrade(index, out, tally)
+      } else {
+        out.count = index + 1
+        tally.accept(EVENT.quote, 1)
+      }
       return
     }
     if (code === BINANCE_CODE.depth && this.#update(out, tally, start, end)) return
@@ -54,6 +76,35 @@ export class NativeBinanceDecoder implements Decoder {
 
   resync(instrument: number): boolean {
     return this.#depth.resync(instrument)
+  }
+
+  /**
+   * Is the frame the next of those decoded ahead? Their origins say which they are. In another
+   * group, whose records begin at 0 again, none is.
+   */
+  #isNext(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    index: number,
+    out: TickBatch,
+    tally: DecodeTally,
+  ): boolean {
+    const { origins } = tally
+    return (
+      index === this.#aheadIndex &&
+      index < out.capacity &&
+      origins[2 * index] === start &&
+      origins[2 * index + 1] === end &&
+      this.#session.isBound(bytes, out, tally)
+    )
+  }
+
+  /** The trade is record `index`, the last one now. */
+  #acceptTrade(index: number, out: TickBatch, tally: DecodeTally): void {
+    out.count = index + 1
+    tally.accept(EVENT.trade, 1)
+    this.#chain.follow(out, tally)
   }
 
   #update(out: TickBatch, tally: DecodeTally, start: number, end: number): boolean {

@@ -32,7 +32,12 @@ export class DecodeSession {
     this.#run = this.#session.run
   }
 
-  /** Runs the kernel on bytes[start, end): see OUT for what it did. */
+  /** True while the memory is that of the last run. */
+  isBound(bytes: Uint8Array, out: TickBatch, tally: DecodeTally): boolean {
+    return bytes === this.#input && out.bytes === this.#ticks && tally.origins === this.#origins
+  }
+
+  /** Runs the kernel on bytes[start, end): see OUT for what it did. `behindEnd`: see Decoder. */
   run(
     bytes: Uint8Array,
     start: number,
@@ -40,8 +45,9 @@ export class DecodeSession {
     meta: FrameMeta,
     out: TickBatch,
     tally: DecodeTally,
+    behindEnd = 0,
   ): void {
-    if (bytes !== this.#input || out.bytes !== this.#ticks || tally.origins !== this.#origins) {
+    if (!this.isBound(bytes, out, tally)) {
       this.#session.bind(bytes, out.bytes, tally.origins)
       this.#input = bytes
       this.#ticks = out.bytes
@@ -60,6 +66,7 @@ export class DecodeSession {
     }
     control[IN.count] = out.count
     control[IN.capacity] = out.capacity
+    control[IN.behindEnd] = behindEnd
     this.#run()
   }
 }

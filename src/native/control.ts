@@ -18,33 +18,37 @@ export const IN = Object.freeze({
   /** Records that the bound batch has, and how many it may have. */
   count: 6,
   capacity: 7,
+  /** Frames lie behind this one on its ring, up to here; 0 = none that is known. Binance only. */
+  behindEnd: 8,
 })
 
 /**
- * What it did. Binance kernels write `code`, and what a depth update is; the others write `count`,
- * `next`, `isLeft`, `leftEnd` and, where count has grown, `decoded`.
+ * What it did. Binance kernels write `code`, `ahead`, and what a depth update is; the others write
+ * `count`, `next`, `isLeft`, `leftEnd` and, where count has grown, `decoded`.
  */
 export const OUT = Object.freeze({
   /** BINANCE_CODE. */
-  code: 8,
+  code: 9,
+  /** Trades of frames behind this one, whose records and origins lie behind the batch's count. */
+  ahead: 10,
   /** Records that the batch has now. */
-  count: 9,
+  count: 11,
   /** Where it stopped. */
-  next: 10,
+  next: 12,
   /** 1 = at a message that is left to the JS twin, and where that ends. */
-  isLeft: 11,
-  leftEnd: 12,
+  isLeft: 13,
+  leftEnd: 14,
   /** Of a depth update: see DepthUpdate in binance_kernel.h. */
-  instrument: 13,
-  levelCount: 14,
-  firstId: 15,
-  lastId: 16,
-  previousId: 17,
+  instrument: 15,
+  levelCount: 16,
+  firstId: 17,
+  lastId: 18,
+  previousId: 19,
   /** Messages decoded, by kind: KIND_COUNT words from here on. */
-  decoded: 18,
+  decoded: 20,
 })
 
-export const CONTROL_WORDS = 24
+export const CONTROL_WORDS = 28
 
 /** What became of a Binance message; as in binance_kernel.h. */
 export const BINANCE_CODE = Object.freeze({ left: 0, trade: 1, quote: 2, depth: 3 })

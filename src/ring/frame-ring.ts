@@ -11,6 +11,7 @@ import { assert } from '../errors.ts'
 import { copyBytes } from './copy-bytes.ts'
 import type { Doorbell } from './doorbell.ts'
 import {
+  FRAME_ALIGN_BYTES,
   FRAME_DATA_OFFSET,
   FRAME_HEADER_BYTES,
   FRAME_OFFSET,
@@ -211,6 +212,16 @@ export class FrameRingConsumer extends FrameRing {
     this.#readHeader(offset)
     this.#size = size + frameSize(this.end - this.start)
     return true
+  }
+
+  /**
+   * Up to where frames are known to lie behind the polled one, in bytes; none of them is known to
+   * lie beyond, but where the ring turns. They stay until they are released.
+   */
+  get behindEnd(): number {
+    const next = (this.end + FRAME_ALIGN_BYTES - 1) & -FRAME_ALIGN_BYTES
+    const known = (this.#producerSeen - this.#position - this.#size) | 0
+    return Math.min(next + known, this.capacity)
   }
 
   /** Moves on to the next frame; the polled one stays on the ring, bytes valid, until release. */

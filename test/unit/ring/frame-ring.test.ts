@@ -179,6 +179,29 @@ t.test('kept frames stay valid, hold their room, and are released together', asy
   t.equal(tokenOf(consumer), 7)
 })
 
+t.test('how far frames lie behind the polled one, as far as has been looked', async (t) => {
+  const memory = ringAt(CAPACITY - 3 * frameSize(8))
+  const producer = new FrameRingProducer(memory)
+  const consumer = new FrameRingConsumer(memory)
+  write(producer, 0, 8)
+  write(producer, 1, 8)
+  t.ok(consumer.poll())
+  t.equal(consumer.behindEnd, CAPACITY - frameSize(8), 'one more')
+  write(producer, 2, 8)
+  write(producer, 3, 8)
+  t.equal(consumer.behindEnd, CAPACITY - frameSize(8), 'what came since is not known yet')
+  const next = () => {
+    consumer.keep()
+    t.ok(consumer.poll())
+    return consumer.behindEnd - consumer.start + FRAME_HEADER_BYTES
+  }
+  t.equal(next(), frameSize(8), 'the last that was known')
+  t.equal(next(), frameSize(8), 'not beyond the turn of the ring')
+  write(producer, 4, 5)
+  t.equal(next(), frameSize(8), 'looked at before the last one came')
+  t.equal(next(), frameSize(8), 'padding is a part of a frame')
+})
+
 t.test('attempts are counted by frame, and survive the thread', async (t) => {
   for (const start of [0, 2 ** 32 - 96]) {
     const memory = ringAt(start)
