@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import t from 'tap'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const FUZZ_TARGETS = 6
+const FUZZ_TARGETS = 7
 /** Two compilations a second or so each, and 120,000 inputs, on a busy machine. */
 const PATIENT_MS = 240_000
 
