@@ -4,19 +4,26 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   copyFileSync,
+  cpSync,
   globSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import packageJson from '../../package.json' with { type: 'json' }
+import { DaemonProcess } from '../support/daemon.ts'
+import { until } from '../support/source-bench.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
+const PATIENT_MS = 60_000
+t.setTimeout(2 * PATIENT_MS)
 /** Prints what the module says, on the main thread and in a worker, and who has the stripper. */
 const ENTRY = `import { isMainThread, Worker } from 'node:worker_threads'
 import { said } from './said.ts'
@@ -120,4 +127,39 @@ t.test('a path may have anything in it', async (t) => {
 t.test('the daemon is started with it', async (t) => {
   t.match(packageJson.scripts.start, ' --require ./src/module-cache.cjs ')
   t.match(readFileSync(join(ROOT, 'bin/tickd'), 'utf8'), '--require "$root/src/module-cache.cjs"')
+})
+
+/** The program without a cache, in a directory of its own. Returns its src/. */
+function copyOfProgram(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tickd-cache-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  cpSync(join(ROOT, 'src'), join(directory, 'src'), { recursive: true })
+  const link = (part: string, but: RegExp) => {
+    for (const name of readdirSync(join(ROOT, part))) {
+      if (!but.test(name)) symlinkSync(join(ROOT, part, name), join(directory, part, name))
+    }
+  }
+  link('', /^(src|node_modules|\.git)$/)
+  mkdirSync(join(directory, 'node_modules'))
+  link('node_modules', /^\.cache$/)
+  return join(directory, 'src')
+}
+
+t.test('a daemon keeps what it compiled without waiting for its end', async (t) => {
+  const config = { postgres: { mode: 'off' }, redis: { mode: 'off' } }
+  const compiled = (sources: string) => {
+    return globSync('../node_modules/.cache/tickd/compiled/*/*', { cwd: sources }).length
+  }
+  // At an orderly end Node.js itself keeps what each thread has loaded.
+  const orderly = copyOfProgram(t)
+  const stopped = await DaemonProcess.start({ sources: orderly, config })
+  t.equal(await stopped.stop(), 0)
+  const all = compiled(orderly)
+  t.ok(all > 400, `${all} modules, of libraries too`)
+  const sources = copyOfProgram(t)
+  const running = await DaemonProcess.start({ sources, config })
+  t.teardown(() => running.kill())
+  // What is loaded later, and at the end, is not worth a word.
+  const isKept = () => compiled(sources) > 0.95 * all
+  await until(isKept, 'compiled code of all threads', undefined, PATIENT_MS)
 })

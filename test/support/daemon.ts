@@ -7,8 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const CACHE = fileURLToPath(new URL('../../src/module-cache.cjs', import.meta.url))
+const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
 const START_TIMEOUT_MS = 90_000
 
 export interface DaemonOptions {
@@ -17,6 +16,8 @@ export interface DaemonOptions {
   /** Kept by the caller across restarts; a fresh one, removed at the end, when not given. */
   stateDir?: string
   env?: Record<string, string>
+  /** Another copy of src/. */
+  sources?: string
 }
 
 /** A fresh directory that the account of the embedded PostgreSQL may pass through. */
@@ -79,9 +80,11 @@ export class DaemonProcess {
       '--set',
       `${key}=${stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()}`,
     ])
+    const { sources = SOURCES } = options
+    const program = ['--require', join(sources, 'module-cache.cjs'), join(sources, 'main.ts')]
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', '--require', CACHE, MAIN, 'run', ...settings],
+      ['--disable-warning=ExperimentalWarning', ...program, 'run', ...settings],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
     )
     return new DaemonProcess(child, stateDir, options.stateDir === undefined)
