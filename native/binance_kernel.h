@@ -20,7 +20,10 @@ struct BinanceVenue {
   bool chains_by_previous;
 };
 
-/** So many frames of a stage's group are decoded at once: its frames are a multiple. */
+/**
+ * Frames decoded in one crossing. Those of a stage's group are a multiple (GROUP_FRAMES_MAX), so
+ * that none is decoded for nothing where a group ends.
+ */
 constexpr std::size_t FRAMES_AT_ONCE = 16;
 
 /** A depth update whose levels are written at [batch.count, batch.count + level_count). */
