@@ -103,7 +103,8 @@ function machineText(): string {
 
 function tableOf(root: FlameFrame, weightText: (weight: number) => string): string {
   const rows = heaviest(root, HEAVIEST_COUNT).map(({ label, self }) => {
-    const [name, place = ''] = label.split(' ')
+    // V8's own are in parentheses: (idle), (garbage collector).
+    const [, name, place = ''] = /^(\([^)]*\)|\S+) ?(.*)$/.exec(label) ?? ['', label]
     const share = `${((100 * self) / root.total).toFixed(1)} %`
     return `| ${share} | ${weightText(self)} | \`${name}\` | ${place} |`
   })
