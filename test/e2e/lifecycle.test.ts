@@ -136,6 +136,24 @@ t.test('after a restart the sequence goes on: nothing twice, nothing missing', a
   t.equal(await daemon.stop(), 0)
 })
 
+t.test('a signal to npm is one to the daemon: nothing is left running', async (t) => {
+  const off = { postgres: { mode: 'off' }, redis: { mode: 'off' } }
+  const daemon = await DaemonProcess.start({ byNpm: true, config: { ...config, ...off } })
+  const pid = daemon.lines.find(({ msg }) => msg === 'starting')?.pid as number
+  const isAlive = () => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+  t.teardown(() => isAlive() && process.kill(pid, 'SIGKILL'))
+  t.not(pid, daemon.pid, 'npm is between')
+  t.equal(await daemon.stop(), 0)
+  t.match(await daemon.waitFor(({ msg }) => msg === 'stopped'), { drained: true })
+  await until('its end', async () => !isAlive())
+})
+
 /** Subscribes to all trades in JSON mode; resolves to the stream sequences of `count` records. */
 async function subscribeFor(url: string, count: number): Promise<number[]> {
   const socket = new WebSocket(url, 'tickd.v1.json')

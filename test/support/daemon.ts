@@ -18,6 +18,8 @@ export interface DaemonOptions {
   env?: Record<string, string>
   /** Another copy of src/. */
   sources?: string
+  /** By `npm start`, its set-up aside. */
+  byNpm?: boolean
 }
 
 /** A fresh directory that the account of the embedded PostgreSQL may pass through. */
@@ -80,13 +82,16 @@ export class DaemonProcess {
       '--set',
       `${key}=${stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()}`,
     ])
-    const { sources = SOURCES } = options
+    const { sources = SOURCES, byNpm = false } = options
     const program = ['--require', join(sources, 'module-cache.cjs'), join(sources, 'main.ts')]
-    const child = spawn(
-      process.execPath,
-      ['--disable-warning=ExperimentalWarning', ...program, 'run', ...settings],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
-    )
+    const [file, ...argv] = byNpm
+      ? ['npm', 'start', '--silent', '--ignore-scripts', '--']
+      : [process.execPath, '--disable-warning=ExperimentalWarning', ...program, 'run']
+    const child = spawn(file as string, [...argv, ...settings], {
+      cwd: byNpm ? join(sources, '..') : process.cwd(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+    })
     return new DaemonProcess(child, stateDir, options.stateDir === undefined)
   }
 
