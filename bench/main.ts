@@ -4,7 +4,7 @@
 // its results (a fast wrong run fails), runs its yardstick beside it in the same run, and prints
 // medians and spread of several rounds, as text or --json. Its sizes are options: --ticks 100000.
 
-import { parseArgs } from 'node:util'
+import { commandLine, refuse } from '../scripts/command-line.ts'
 import type { Bench, BenchOptions } from './bench.ts'
 import { BENCHES } from './catalog.ts'
 import { machine } from './machine.ts'
@@ -13,27 +13,17 @@ import { machine } from './machine.ts'
 const SIZES = [...new Set(BENCHES.flatMap(({ full }) => Object.keys(full)))]
 const optionOf = (size: string) => size.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  strict: true,
-  options: {
-    list: { type: 'boolean', default: false },
-    smoke: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-    ...Object.fromEntries(SIZES.map((size) => [optionOf(size), { type: 'string' } as const])),
-  },
-})
-
 const USAGE = `npm run bench -- NAME… [--smoke] [--json] [--SIZE N]…
 npm run bench -- --list
 `
+const { values, positionals } = commandLine(USAGE, {
+  list: { type: 'boolean', default: false },
+  smoke: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  ...Object.fromEntries(SIZES.map((size) => [optionOf(size), { type: 'string' } as const])),
+})
 
 async function main(): Promise<number> {
-  if (values.help) {
-    process.stdout.write(USAGE)
-    return 0
-  }
   if (values.list) {
     for (const bench of BENCHES) process.stdout.write(listText(bench))
     return 0
@@ -41,8 +31,8 @@ async function main(): Promise<number> {
   const chosen = BENCHES.filter(({ name }) => positionals.includes(name))
   const unknown = positionals.find((name) => BENCHES.every((bench) => bench.name !== name))
   if (unknown !== undefined || chosen.length === 0) {
-    process.stderr.write(`bench: ${unknown ?? 'no'} such benchmark; --list shows them\n${USAGE}`)
-    return 2
+    const what = unknown === undefined ? 'which benchmark?' : `${unknown}: no such benchmark;`
+    refuse(`${what} --list shows them`, USAGE)
   }
   let failures = 0
   for (const bench of chosen) {

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine, refuse } from '../scripts/command-line.ts'
 import { type Goal, goalText, isMet, type Report } from './bench.ts'
 import { BENCHES } from './catalog.ts'
 
@@ -25,13 +25,15 @@ interface Outcome {
   readonly failure?: string
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    smoke: { type: 'boolean', default: false },
-    directory: { type: 'string', default: import.meta.dirname },
-  },
+const USAGE = `npm run bench:report -- [NAME…] [--smoke] [--directory DIR]
+(npm run bench -- --list names them)
+`
+const { values, positionals } = commandLine(USAGE, {
+  smoke: { type: 'boolean', default: false },
+  directory: { type: 'string', default: import.meta.dirname },
 })
+const unknown = positionals.find((name) => BENCHES.every((bench) => bench.name !== name))
+if (unknown !== undefined) refuse(`${unknown}: no such benchmark`, USAGE)
 
 const jsonPath = join(values.directory, 'report.jsonl')
 const outcomes = existsSync(jsonPath) ? readOutcomes(readFileSync(jsonPath, 'utf8')) : new Map()

@@ -8,7 +8,6 @@
 
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { SystemClock } from '../src/clock.ts'
 import {
   blockBytes,
@@ -25,18 +24,18 @@ import { JOURNAL_BLOCK_TICKS_MAX, MIB } from '../src/limits.ts'
 import { TickBatch } from '../src/tick/batch.ts'
 import { writeInteger, writeSplit } from '../src/tick/fixed-point.ts'
 import { KIND, SIDE, TICK_WORDS, WORD } from '../src/tick/layout.ts'
+import { commandLine, refuse } from './command-line.ts'
 
 const SEGMENT_BYTES = 128 * MIB
 const SYNC_EVERY_BLOCKS = 16
 const START_S = 1_700_000_000
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { gb: { type: 'string', default: '10' }, real: { type: 'boolean', default: false } },
+const USAGE = 'node scripts/make-journal.ts DIR [--gb 10] [--real]\n'
+const { values, positionals } = commandLine(USAGE, {
+  gb: { type: 'string', default: '10' },
+  real: { type: 'boolean', default: false },
 })
-const [state] = positionals
-if (state === undefined)
-  throw new Error('usage: node scripts/make-journal.ts DIR [--gb 10] [--real]')
+const state = positionals[0] ?? refuse('which directory?', USAGE)
 
 const blocksPerSegment = Math.floor(
   (SEGMENT_BYTES - SEGMENT_HEADER_BYTES - BLOCK_HEADER_BYTES) / blockBytes(JOURNAL_BLOCK_TICKS_MAX),

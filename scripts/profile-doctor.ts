@@ -1,6 +1,6 @@
 // npm run profile:doctor: the daemon under the e2e load, watched by clinic doctor.
 //
-//   node scripts/profile-doctor.ts [--seconds 20]
+//   npm run profile:doctor -- [--seconds 20]
 //
 // Doctor sees the process (processor, memory, handles) and the event loop of the main thread. The
 // other threads' are in the metrics: tickd_thread_utilization.
@@ -10,12 +10,14 @@ import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 import { makeStateDir } from '../test/support/daemon.ts'
+import { commandLine } from './command-line.ts'
 import { LOAD_CONFIG, PROFILES_DIR, startLoad, toolPath } from './profile-session.ts'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '20' } } })
+const { values } = commandLine('npm run profile:doctor -- [--seconds 20]\n', {
+  seconds: { type: 'string', default: '20' },
+})
 const clinic = toolPath('clinic')
 const dir = join(PROFILES_DIR, 'doctor')
 const stateDir = makeStateDir()

@@ -1,6 +1,6 @@
 // npm run profile:flame: a thread of the daemon under the e2e load, drawn by 0x.
 //
-//   node scripts/profile-flame.ts [--thread decode-0] [--seconds 10]
+//   npm run profile:flame -- [--thread decode-0] [--seconds 10]
 //
 // 0x's own sampler follows one isolate, the main thread's, where nothing happens. So the samples
 // are taken by the daemon's own hook, of the thread that was asked for, and 0x draws them.
@@ -8,15 +8,13 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { DaemonProcess } from '../test/support/daemon.ts'
+import { commandLine } from './command-line.ts'
 import { LOAD_CONFIG, PROFILES_DIR, startLoad, toolPath } from './profile-session.ts'
 
-const { values } = parseArgs({
-  options: {
-    thread: { type: 'string', default: 'decode-0' },
-    seconds: { type: 'string', default: '10' },
-  },
+const { values } = commandLine('npm run profile:flame -- [--thread decode-0] [--seconds 10]\n', {
+  thread: { type: 'string', default: 'decode-0' },
+  seconds: { type: 'string', default: '10' },
 })
 const { thread, seconds } = values
 const program = toolPath('0x')

@@ -9,9 +9,10 @@
 
 import { globSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine, refuse } from './command-line.ts'
 import { killAll, type Outcome, runCheck, runTestFile } from './test-file.ts'
 
+const USAGE = 'npm test -- [--jobs N] [--list] [part of a path]…\n'
 const ROOT = resolve(import.meta.dirname, '..')
 const FILE_TIMEOUT_MS = 300_000
 /** The reference machine has two cores. */
@@ -101,14 +102,13 @@ function sum(outcomes: readonly Outcome[], count: (outcome: Outcome) => number):
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { jobs: { type: 'string' }, list: { type: 'boolean', default: false } },
+  const { values, positionals } = commandLine(USAGE, {
+    jobs: { type: 'string' },
+    list: { type: 'boolean', default: false },
   })
   const width = values.jobs === undefined ? JOBS : Number(values.jobs)
   if (!Number.isInteger(width) || width < 1 || width > 64) {
-    console.error(`--jobs must be 1 … 64, and is ${values.jobs}`)
-    return 2
+    refuse(`--jobs must be 1 … 64, and is ${values.jobs}`, USAGE)
   }
   // A shell completes paths from where it stands; `./test/x` and absolute paths are meant too.
   const parts = positionals.map((part) => relative(ROOT, resolve(part)).replace(/^\.\.\/.*/, part))
@@ -145,7 +145,6 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.exit(1)
   })
 }
-// However this process ends, what it started ends with it. A closed pipe is such an end.
+// However this process ends, what it started ends with it. A closed pipe is such an end, too.
 process.once('exit', killAll)
-process.stdout.once('error', () => process.exit(1))
 process.exitCode = await main()

@@ -7,7 +7,7 @@
 // Exit code 0: all as promised. 1: not; the seed and the round are printed, and the directory with
 // the daemon's state is kept.
 
-import { parseArgs } from 'node:util'
+import { commandLine, refuse } from '../../scripts/command-line.ts'
 import { PLANTED_BUGS } from '../../src/threads/planted-bugs.ts'
 import { attempt } from './attempt.ts'
 import type { RunSummary } from './fault-run.ts'
@@ -27,19 +27,15 @@ const sizes = Object.fromEntries(
     { type: 'string' } as const,
   ]),
 )
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: 'string' },
-    seed: { type: 'string', default: process.env.TICKD_SEED ?? '' },
-    planted: { type: 'boolean', default: false },
-    scenario: { type: 'string', default: '' },
-    smoke: { type: 'boolean', default: false },
-    quiet: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-    ...sizes,
-  },
+const { values, positionals } = commandLine(USAGE, {
+  rounds: { type: 'string' },
+  seed: { type: 'string', default: process.env.TICKD_SEED ?? '' },
+  planted: { type: 'boolean', default: false },
+  scenario: { type: 'string', default: '' },
+  smoke: { type: 'boolean', default: false },
+  quiet: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  ...sizes,
 })
 
 function print(text: string): void {
@@ -53,10 +49,8 @@ const progress = (text: string) => {
 async function main(): Promise<number> {
   const rounds = Number(values.rounds ?? ROUNDS)
   const seed = values.seed === '' ? Date.now() % SEED_MAX : Number(values.seed)
-  if (values.help || !Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
-    process.stderr.write(USAGE)
-    return values.help ? 0 : 2
-  }
+  if (!Number.isInteger(rounds) || rounds < 1) refuse('--rounds is a number from 1 on', USAGE)
+  if (!Number.isInteger(seed)) refuse('--seed is a whole number', USAGE)
   if (values.list) {
     for (const { name, summary, full } of SCENARIOS) {
       const options = Object.entries(full).map(([size, value]) => `--${size} ${value}`)
@@ -93,9 +87,8 @@ async function runPlanted(rounds: number, seed: number): Promise<number> {
     const what = failure === undefined ? `NOT FOUND in ${rounds} rounds` : `found in round ${round}`
     print(`${bug}: ${what}${failure === undefined ? '' : `: ${failure.slice(0, 200)}`}`)
   }
-  if (chosen.length > 0) return missed === 0 ? 0 : 1
-  process.stderr.write(`the bugs are ${PLANTED_BUGS.join(', ')}\n`)
-  return 2
+  if (chosen.length === 0) refuse(`the bugs are ${PLANTED_BUGS.join(', ')}`, USAGE)
+  return missed === 0 ? 0 : 1
 }
 
 function printSummary(summary: RunSummary, seed: number, ms: number): void {
@@ -111,10 +104,7 @@ function printSummary(summary: RunSummary, seed: number, ms: number): void {
 
 async function runScenario(name: string, seed: number): Promise<number> {
   const scenario = SCENARIOS.find((one) => one.name === name)
-  if (scenario === undefined) {
-    process.stderr.write(`no scenario ${name}; --list names them\n${USAGE}`)
-    return 2
-  }
+  if (scenario === undefined) refuse(`no scenario ${name}; --list names them`, USAGE)
   const given = values as Record<string, string | boolean | undefined>
   const chosen = Object.entries(values.smoke ? scenario.smoke : scenario.full).map(
     ([size, value]) => [size, given[size] === undefined ? value : Number(given[size])] as const,

@@ -7,20 +7,21 @@
 // `--has cut`. `--list` shows which case shows what of the page, and what it needs. Prints a line a
 // case. Exit code 0 when none failed, 1 when one did, 2 for wrong usage.
 
-import { parseArgs } from 'node:util'
+import { commandLine, refuse } from '../../scripts/command-line.ts'
 import { CASES } from './cases.ts'
 import { rules } from './coverage.ts'
 import { type FeedCase, NEEDS, type Need, Skip, Target } from './target.ts'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    url: { type: 'string' },
-    token: { type: 'string' },
-    'narrow-token': { type: 'string' },
-    has: { type: 'string', multiple: true, default: [] },
-    list: { type: 'boolean', default: false },
-  },
+const USAGE = `npm run test:feed -- --url ws://localhost:8080/v1/feed [--token TOKEN]
+                     [--narrow-token TOKEN] [--has NEED]… [part of a name]…
+npm run test:feed -- --list
+`
+const { values, positionals } = commandLine(USAGE, {
+  url: { type: 'string' },
+  token: { type: 'string' },
+  'narrow-token': { type: 'string' },
+  has: { type: 'string', multiple: true, default: [] },
+  list: { type: 'boolean', default: false },
 })
 const { url = '', token, 'narrow-token': narrowToken, has, list } = values
 
@@ -74,11 +75,8 @@ async function runAll(): Promise<void> {
   process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0
 }
 
-const isUsable = /^wss?:/.test(url) && has.every((need) => Object.hasOwn(NEEDS, need))
+const unknown = has.find((need) => !Object.hasOwn(NEEDS, need))
 if (list) showRules()
-else if (isUsable) await runAll()
-else {
-  console.error('usage: npm run test:feed -- --url ws://localhost:8080/v1/feed [--token TOKEN]')
-  console.error('         [--narrow-token TOKEN] [--has NEED]… [part of a name]…  |  --list')
-  process.exitCode = 2
-}
+else if (!/^wss?:/.test(url)) refuse('--url is the address of a feed: ws://… or wss://…', USAGE)
+else if (unknown !== undefined) refuse(`--has ${unknown}: no such need; --list shows them`, USAGE)
+else await runAll()

@@ -8,8 +8,8 @@
 // when a seed failed, or a planted bug was not found within `--seeds`.
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
+import { commandLine, refuse } from '../../scripts/command-line.ts'
 import type { Chunk } from './chunk-worker.ts'
 import { PLANTED_BUGS } from './planted.ts'
 import { runSchedule } from './schedule.ts'
@@ -19,6 +19,11 @@ const CHUNK_SEEDS = 100
 const SEEDS_DEFAULT = 1000
 const PLANTED_SEEDS_DEFAULT = 1000
 const SAID_EVERY_MS = 10_000
+
+const USAGE = `npm run test:sim -- [--seeds N] [--seed S] [--workers N] [--out FILE]
+npm run test:sim -- --replay SEED [--bug NAME]
+npm run test:sim -- --planted [--seeds N] [--seed S] [--bug NAME]
+`
 
 interface Progress {
   readonly seed: number
@@ -30,17 +35,19 @@ interface Progress {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      seed: { type: 'string' },
-      seeds: { type: 'string' },
-      workers: { type: 'string', default: '1' },
-      out: { type: 'string' },
-      replay: { type: 'string' },
-      planted: { type: 'boolean', default: false },
-      bug: { type: 'string' },
-    },
+  const { values } = commandLine(USAGE, {
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    workers: { type: 'string', default: '1' },
+    out: { type: 'string' },
+    replay: { type: 'string' },
+    planted: { type: 'boolean', default: false },
+    bug: { type: 'string' },
   })
+  for (const name of ['seed', 'seeds', 'workers', 'replay'] as const) {
+    const isNumber = Number.isInteger(Number(values[name] ?? 0))
+    if (!isNumber) refuse(`--${name} is a whole number, not ${values[name]}`, USAGE)
+  }
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   if (values.replay !== undefined) return await replay(Number(values.replay), values.bug)
   if (values.planted) {
