@@ -16,12 +16,16 @@ const optionOf = (size: string) => size.replace(/[A-Z]/g, (letter) => `-${letter
 const USAGE = `npm run bench -- NAME… [--smoke] [--json] [--SIZE N]…
 npm run bench -- --list
 `
-const { values, positionals } = commandLine(USAGE, {
-  list: { type: 'boolean', default: false },
-  smoke: { type: 'boolean', default: false },
-  json: { type: 'boolean', default: false },
-  ...Object.fromEntries(SIZES.map((size) => [optionOf(size), { type: 'string' } as const])),
-})
+const { values, positionals } = commandLine(
+  USAGE,
+  {
+    list: { type: 'boolean', default: false },
+    smoke: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    ...Object.fromEntries(SIZES.map((size) => [optionOf(size), { type: 'string' } as const])),
+  },
+  { allowPositionals: true },
+)
 
 async function main(): Promise<number> {
   if (values.list) {

@@ -28,10 +28,14 @@ interface Outcome {
 const USAGE = `npm run bench:report -- [NAME…] [--smoke] [--directory DIR]
 (npm run bench -- --list names them)
 `
-const { values, positionals } = commandLine(USAGE, {
-  smoke: { type: 'boolean', default: false },
-  directory: { type: 'string', default: import.meta.dirname },
-})
+const { values, positionals } = commandLine(
+  USAGE,
+  {
+    smoke: { type: 'boolean', default: false },
+    directory: { type: 'string', default: import.meta.dirname },
+  },
+  { allowPositionals: true },
+)
 const unknown = positionals.find((name) => BENCHES.every((bench) => bench.name !== name))
 if (unknown !== undefined) refuse(`${unknown}: no such benchmark`, USAGE)
 

@@ -11,11 +11,12 @@ interface Config<T extends Options> {
 
 /**
  * Values and positionals of the process's command line. `--help` prints the usage and ends the
- * process; so does what is no option of the command, with exit code 2. `usage`: lines that end.
+ * process; so does what the command does not take, with exit code 2. `usage`: lines that end.
  */
 export function commandLine<const T extends Options>(
   usage: string,
   options: T,
+  { allowPositionals = false } = {},
 ): ReturnType<typeof parseArgs<Config<T>>> {
   // Whoever reads has had enough: | head.
   process.stdout.once('error', () => process.exit(1))
@@ -24,7 +25,8 @@ export function commandLine<const T extends Options>(
     process.exit(0)
   }
   try {
-    return parseArgs<Config<T>>({ options, allowPositionals: true })
+    // None where they are not allowed: of the same type.
+    return parseArgs<Config<T>>({ options, allowPositionals: allowPositionals as true })
   } catch (error) {
     return refuse((error as Error).message, usage)
   }

@@ -31,10 +31,14 @@ const SYNC_EVERY_BLOCKS = 16
 const START_S = 1_700_000_000
 
 const USAGE = 'node scripts/make-journal.ts DIR [--gb 10] [--real]\n'
-const { values, positionals } = commandLine(USAGE, {
-  gb: { type: 'string', default: '10' },
-  real: { type: 'boolean', default: false },
-})
+const { values, positionals } = commandLine(
+  USAGE,
+  {
+    gb: { type: 'string', default: '10' },
+    real: { type: 'boolean', default: false },
+  },
+  { allowPositionals: true },
+)
 const state = positionals[0] ?? refuse('which directory?', USAGE)
 
 const blocksPerSegment = Math.floor(

@@ -102,10 +102,14 @@ function sum(outcomes: readonly Outcome[], count: (outcome: Outcome) => number):
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = commandLine(USAGE, {
-    jobs: { type: 'string' },
-    list: { type: 'boolean', default: false },
-  })
+  const { values, positionals } = commandLine(
+    USAGE,
+    {
+      jobs: { type: 'string' },
+      list: { type: 'boolean', default: false },
+    },
+    { allowPositionals: true },
+  )
   const width = values.jobs === undefined ? JOBS : Number(values.jobs)
   if (!Number.isInteger(width) || width < 1 || width > 64) {
     refuse(`--jobs must be 1 … 64, and is ${values.jobs}`, USAGE)

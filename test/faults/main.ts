@@ -27,16 +27,20 @@ const sizes = Object.fromEntries(
     { type: 'string' } as const,
   ]),
 )
-const { values, positionals } = commandLine(USAGE, {
-  rounds: { type: 'string' },
-  seed: { type: 'string', default: process.env.TICKD_SEED ?? '' },
-  planted: { type: 'boolean', default: false },
-  scenario: { type: 'string', default: '' },
-  smoke: { type: 'boolean', default: false },
-  quiet: { type: 'boolean', default: false },
-  list: { type: 'boolean', default: false },
-  ...sizes,
-})
+const { values, positionals } = commandLine(
+  USAGE,
+  {
+    rounds: { type: 'string' },
+    seed: { type: 'string', default: process.env.TICKD_SEED ?? '' },
+    planted: { type: 'boolean', default: false },
+    scenario: { type: 'string', default: '' },
+    smoke: { type: 'boolean', default: false },
+    quiet: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    ...sizes,
+  },
+  { allowPositionals: true },
+)
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`)

@@ -16,13 +16,17 @@ const USAGE = `npm run test:feed -- --url ws://localhost:8080/v1/feed [--token T
                      [--narrow-token TOKEN] [--has NEED]… [part of a name]…
 npm run test:feed -- --list
 `
-const { values, positionals } = commandLine(USAGE, {
-  url: { type: 'string' },
-  token: { type: 'string' },
-  'narrow-token': { type: 'string' },
-  has: { type: 'string', multiple: true, default: [] },
-  list: { type: 'boolean', default: false },
-})
+const { values, positionals } = commandLine(
+  USAGE,
+  {
+    url: { type: 'string' },
+    token: { type: 'string' },
+    'narrow-token': { type: 'string' },
+    has: { type: 'string', multiple: true, default: [] },
+    list: { type: 'boolean', default: false },
+  },
+  { allowPositionals: true },
+)
 const { url = '', token, 'narrow-token': narrowToken, has, list } = values
 
 function showRules(): void {

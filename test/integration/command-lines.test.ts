@@ -30,6 +30,9 @@ t.test('all of them are looked at', async (t) => {
   }
 })
 
+/** Of the others a word that is no option is refused as well. */
+const TAKES_WORDS = ['test', 'test:feed', 'test:faults', 'bench', 'bench:report']
+
 for (const [name, script] of commands) {
   const call = name === 'test' ? 'npm test' : `npm run ${name}`
   t.test(call, async (t) => {
@@ -43,6 +46,7 @@ for (const [name, script] of commands) {
     const [first = '', ...rest] = wrong.stderr.split('\n')
     t.match(first, /--no-such-option/, 'what is wrong, first')
     t.equal(rest.join('\n'), help.stdout, 'then the usage, and no stack')
+    if (!TAKES_WORDS.includes(name)) t.match(run(script, 'word'), { status: 2, stderr: /'word'/ })
   })
 }
 

@@ -6,6 +6,7 @@ import t from 'tap'
 import { SimulatedClock } from '../../src/clock.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { DecodeAgent } from '../../src/decode/agent.ts'
+import type { Decoder } from '../../src/decode/decoder.ts'
 import { createDecoder } from '../../src/decode/formats.ts'
 import { chooseKernels, jsKernels, type Kernels } from '../../src/decode/kernels.ts'
 import { PoisonList } from '../../src/decode/poison-list.ts'
@@ -47,6 +48,8 @@ class Stage {
   readonly said: string[] = []
   readonly counters = [0, 1].map(() => new CounterSet(counterNames('decode')))
   readonly agent: DecodeAgent
+  /** Frames whose record had been written, behind the others, when their turn came. */
+  ahead = 0
   readonly #producers: FrameRingProducer[]
   readonly #receivers: FeedbackReceiver[]
   readonly #reader: TickRingConsumer
@@ -72,7 +75,9 @@ class Stage {
       })),
       ticks: new TickRingProducer(ticks, 0, [0]),
       poison,
-      decoders: (_, format) => createDecoder(format, { venue: 'binance', instruments }, kernels),
+      decoders: (_, format) => {
+        return this.#watched(createDecoder(format, { venue: 'binance', instruments }, kernels))
+      },
       validator: new Validator({ config: configSchema.parse({}).validate, instruments }),
       deadLetters: {
         addMessage: (reason, _, bytes, start, end) => note('message', reason, bytes, start, end),
@@ -87,6 +92,16 @@ class Stage {
       clock: new SimulatedClock(),
       log: silentLog,
     })
+  }
+
+  #watched(decoder: Decoder): Decoder {
+    return {
+      decode: (bytes, start, end, meta, out, tally, behindEnd) => {
+        const [from, to] = tally.origins.subarray(2 * out.count)
+        if (out.count > 0 && from === start && to === end) this.ahead++
+        decoder.decode(bytes, start, end, meta, out, tally, behindEnd)
+      },
+    }
   }
 
   send(input: number, meta: FrameMeta, frame: Uint8Array): boolean {
@@ -191,5 +206,7 @@ t.test(
       t.ok(counters.get('gaps') > 0 && counters.get('rejected_decoder_crash') > 0)
     }
     t.ok(records > steps, `${records} records`)
+    t.ok(native.ahead > records / 5, `${native.ahead} of them ahead`)
+    t.ok(js.ahead < records / 100, 'those of the other come one by one')
   },
 )
