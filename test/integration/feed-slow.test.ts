@@ -23,15 +23,16 @@ async function slowAndQuick(t: Test, subscribe: Record<string, unknown>) {
 
 /**
  * Publishes until the server skips what it has for the slow one, several times in a row: once may
- * be just before the kernel takes some more for it.
+ * be just before the kernel takes some more for it. What it was told and sent then is before the
+ * gap in which this ends. Returns how many were published, from `published` on.
  */
 async function overwhelm(
   rig: ServeRig,
   quick: FeedClient,
   stream: number,
   row: (value: number) => TickRow,
+  published = 0,
 ): Promise<number> {
-  let published = 0
   const publish = async () => {
     rig.publish(Array.from({ length: BATCH }, () => row(published++)))
     await quick.until(() => quick.recordCount(stream) === published, 'the quick one')
@@ -43,6 +44,11 @@ async function overwhelm(
     behind = rig.counters.get('records_skipped') > before ? behind + 1 : 0
   }
   return published
+}
+
+/** The last gap: there are several where the kernel took some more in between. */
+function gapTo(client: FeedClient, published: number): Promise<Message> {
+  return client.control(({ op, to }) => op === 'gap' && to === published)
 }
 
 /** Frames and gaps of a stream, in order, cover 1 … published without a hole. */
@@ -81,13 +87,46 @@ t.test('gap: a reader that stalls misses a declared range; the other misses noth
   const published = await overwhelm(rig, quick, stream, (value) => ({ instrument: btc, value }))
   t.equal(assertAccounted(t, quick, stream, published), 0)
   slow.resume()
-  const gap = await slow.op('gap')
-  t.match(gap, { stream, cause: 'slow', to: published })
+  t.match(await gapTo(slow, published), { stream, cause: 'slow' })
   const skipped = assertAccounted(t, slow, stream, published)
   t.equal(rig.counters.get('records_skipped'), skipped, 'the counter is what was declared')
   assertBalanced(t, rig)
   rig.publish([{ instrument: btc, value: 1 }])
   await slow.until(() => slow.frames.at(-1)?.firstSeq === published + 1, 'life after the gap')
+})
+
+t.test('gap: a reader that stalls twice is told of both ranges', async (t) => {
+  const { rig, slow, quick, stream } = await slowAndQuick(t, { channel: 'trades' })
+  const btc = rig.add('BTC-USDT')
+  const row = (value: number) => ({ instrument: btc, value })
+  slow.pause()
+  const first = await overwhelm(rig, quick, stream, row)
+  slow.resume()
+  await gapTo(slow, first)
+  slow.pause()
+  const published = await overwhelm(rig, quick, stream, row, first)
+  slow.resume()
+  await gapTo(slow, published)
+  t.equal(rig.counters.get('records_skipped'), assertAccounted(t, slow, stream, published))
+  assertBalanced(t, rig)
+})
+
+t.test('conflate: a reader that stalls twice has an image behind each gap', async (t) => {
+  const of = { channel: 'quotes', slow: 'conflate' }
+  const { rig, slow, quick, stream } = await slowAndQuick(t, of)
+  const btc = rig.add('BTC-USDT')
+  const row = (value: number) => ({ kind: KIND.quote, instrument: btc, value })
+  let published = 0
+  for (let i = 0; i < 2; i++) {
+    slow.pause()
+    published = await overwhelm(rig, quick, stream, row, published)
+    slow.resume()
+    await gapTo(slow, published)
+    await slow.until(() => slow.frames.at(-1)?.firstSeq === published + 1, 'the image')
+    t.match(slow.frames.at(-1)?.records, [{ bid_price: `${published - 1}` }])
+  }
+  assertAccounted(t, slow, stream, published)
+  assertBalanced(t, rig)
 })
 
 t.test('close: a reader that stalls is closed with the last sequence it was sent', async (t) => {
@@ -120,10 +159,10 @@ t.test('conflate: a reader that stalls then gets the newest of each instrument',
     value,
   }))
   slow.resume()
-  const snapshot = await slow.op('snapshot')
-  t.match(snapshot, { stream, next_seq: published + 1, count: 3 })
+  const snapshot = await slow.control((m) => m.op === 'snapshot' && m.next_seq === published + 1)
+  t.match(snapshot, { stream, count: 3 })
   await slow.until(() => slow.frames.at(-1)?.firstSeq === published + 1, 'the image')
-  t.match(await slow.op('gap'), { stream, cause: 'conflated', to: published })
+  t.match(await gapTo(slow, published), { stream, cause: 'conflated' })
   assertAccounted(t, slow, stream, published)
   const image = slow.frames.at(-1)?.records ?? []
   t.same(
