@@ -1,6 +1,6 @@
 // Decoding alone: frames on a frame ring -> records in a batch, each implementation on one core.
 //
-//   144-byte Binance trades, a frame each ─▶ BinanceDecoder (JS, native) ─▶ 64-byte records
+//   Binance trades and quotes, a frame each ─▶ BinanceDecoder (JS, native) ─▶ 64-byte records
 //   normalised trades, 512 lines a frame  ─▶ NdjsonDecoder  (JS, native) ─▶ 64-byte records
 //
 // Yardsticks over the same bytes: JSON.parse of each message's text, no record made; and a loop in
@@ -82,7 +82,7 @@ export const decodeBench: Bench<Size> = {
 async function run(options: BenchOptions<Size>): Promise<Report> {
   const { name, why } = chooseAddon('auto')
   const cases: DecodeCase[] = []
-  for (const input of [binanceInput(), linesInput()]) {
+  for (const input of [tradesInput(), quotesInput(), linesInput()]) {
     options.progress(input.what)
     cases.push(runCase(input, options, name === 'native'))
   }
@@ -152,9 +152,8 @@ function verify(input: Input, js: Decode, native: Decode | undefined): void {
     if (price !== input.prices[i]) throw new Error(`record ${i} has the price ${price}`)
   }
   if (native === undefined) return
-  const size = MESSAGES * TICK_BYTES
-  const found = decoded(input, native).bytes.subarray(0, size)
-  if (Buffer.compare(expected.bytes.subarray(0, size), found) !== 0) {
+  const found = decoded(input, native).bytes.subarray(0, MESSAGES * TICK_BYTES)
+  if (Buffer.compare(expected.bytes.subarray(0, MESSAGES * TICK_BYTES), found) !== 0) {
     throw new Error(`${input.what}: native records are not the JS ones`)
   }
 }
@@ -191,22 +190,42 @@ function scanAll({ bytes, frames, texts }: Input): number {
   return texts.length
 }
 
-function binanceInput(): Input {
-  const symbols = ['1000SATSUSDT', '1000PEPEUSDT', '1000BONKUSDT']
-  const prices = Array.from({ length: MESSAGES }, (_, i) => `${61_800 + (i % 97)}.${20 + (i % 79)}`)
-  const texts = prices.map((price, i) => {
+const SYMBOLS = ['1000SATSUSDT', '1000PEPEUSDT', '1000BONKUSDT']
+const PRICES = Array.from({ length: MESSAGES }, (_, i) => `${61_800 + (i % 97)}.${20 + (i % 79)}`)
+
+function size(i: number): string {
+  return `${100 + (i % 900)}.${String((i * 7919) % 1e8).padStart(8, '0')}`
+}
+
+function tradesInput(): Input {
+  const texts = PRICES.map((price, i) => {
     // One by one for each symbol, as the venue numbers them.
     const id = FIRST_ID + Math.floor(i / 3)
-    const start = `{"e":"trade","E":${FIRST_MS + i},"s":"${symbols[i % 3]}","t":${id}`
-    const size = `${100 + (i % 900)}.${String((i * 7919) % 1e8).padStart(8, '0')}`
+    const start = `{"e":"trade","E":${FIRST_MS + i},"s":"${SYMBOLS[i % 3]}","t":${id}`
     const rest = `"T":${FIRST_MS + i - 1},"m":${i % 2 === 0},"M":true}`
-    return `${start},"p":"${price}000000","q":"${size}",${rest}`
+    return `${start},"p":"${price}000000","q":"${size(i)}",${rest}`
   })
+  return binanceInput('Binance trades, a frame each', texts)
+}
+
+/** Best levels as spot streams send them, each with its stream's name. */
+function quotesInput(): Input {
+  const texts = PRICES.map((price, i) => {
+    const symbol = SYMBOLS[i % 3] as string
+    const bid = `"b":"${price}000000","B":"${size(i)}"`
+    const ask = `"a":"${price}500000","A":"${size(i + 1)}"`
+    const data = `{"u":${FIRST_ID + i},"s":"${symbol}",${bid},${ask}}`
+    return `{"stream":"${symbol.toLowerCase()}@bookTicker","data":${data}}`
+  })
+  return binanceInput('Binance quotes, a combined frame each', texts)
+}
+
+function binanceInput(what: string, texts: readonly string[]): Input {
   return {
-    what: 'Binance trades, a frame each',
+    what,
     ...framesOf(texts),
     texts,
-    prices: prices.map((price) => price.replace(/0$/, '')),
+    prices: PRICES.map((price) => price.replace(/0$/, '')),
     make: (kernels, instruments) => {
       const decoder = kernels.binance({ venue: 'binance', instruments, market: 'spot' })
       return decodeFrames(decoder.decode.bind(decoder))

@@ -166,8 +166,8 @@ class Session {
     const BinanceCode code = decode_binance(frame, name, state_, batch, depth);
     words[l::OUT_CODE] = static_cast<double>(static_cast<int>(code));
     words[l::OUT_AHEAD] = 0;
-    if (code == BinanceCode::trade) return run_ahead(words, frame, name, batch);
-    if (code != BinanceCode::depth) return;
+    if (code == BinanceCode::left) return;
+    if (code != BinanceCode::depth) return run_ahead(words, frame, name, batch);
     words[l::OUT_INSTRUMENT] = depth.instrument;
     words[l::OUT_LEVEL_COUNT] = static_cast<double>(depth.level_count);
     words[l::OUT_FIRST_ID] = static_cast<double>(depth.first);

@@ -214,26 +214,26 @@ BinanceCode code_of(const Payload& payload, int& id_slot) noexcept {
 }
 
 /** As read_quick of a frame near the memory's end. */
-[[gnu::noinline]] bool read_quick_copy(const Frame& frame, const BinanceVenue& venue,
-                                        DecoderState& state, Tick& tick) noexcept {
+[[gnu::noinline]] BinanceCode read_quick_copy(const Frame& frame, const BinanceVenue& venue,
+                                              DecoderState& state, Tick& tick) noexcept {
   const std::size_t size = frame.end - frame.start;
-  Byte text[QuickTrade::LOOK_BYTES];
+  Byte text[BinanceQuick::LOOK_BYTES];
   std::memcpy(text, frame.bytes + frame.start, size);
   // Zero bytes go on with nothing that is JSON.
   std::memset(text + size, 0, sizeof text - size);
-  return QuickTrade(venue.name, venue.size, state, tick).read(frame, text, text + size);
+  return BinanceQuick(venue, state, tick).read(frame, text, text + size);
 }
 
-/** True = the frame is a plain trade, and has become the tick. */
-bool read_quick(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
-                Tick& tick) noexcept {
-  if (frame.end - frame.start > QuickTrade::FRAME_BYTES_MAX) return false;
-  const std::size_t look_end = frame.start + QuickTrade::LOOK_BYTES;
+/** Trade or quote: the frame is a plain one, and has become the tick. */
+BinanceCode read_quick(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
+                       Tick& tick) noexcept {
+  if (frame.end - frame.start > BinanceQuick::FRAME_BYTES_MAX) return BinanceCode::left;
+  const std::size_t look_end = frame.start + BinanceQuick::LOOK_BYTES;
   if (look_end > frame.readable_end) [[unlikely]] {
     return read_quick_copy(frame, venue, state, tick);
   }
-  QuickTrade trade(venue.name, venue.size, state, tick);
-  return trade.read(frame, frame.bytes + frame.start, frame.bytes + frame.end);
+  BinanceQuick quick(venue, state, tick);
+  return quick.read(frame, frame.bytes + frame.start, frame.bytes + frame.end);
 }
 
 }  // namespace
@@ -241,11 +241,10 @@ bool read_quick(const Frame& frame, const BinanceVenue& venue, DecoderState& sta
 BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, DecoderState& state,
                            Batch& batch, DepthUpdate& depth) noexcept {
   if (batch.is_full()) return BinanceCode::left;
-  if (!read_quick(frame, venue, state, batch.slot())) {
-    return decode_fully(frame, venue, state, batch, depth);
-  }
+  const BinanceCode code = read_quick(frame, venue, state, batch.slot());
+  if (code == BinanceCode::left) return decode_fully(frame, venue, state, batch, depth);
   batch.add();
-  return BinanceCode::trade;
+  return code;
 }
 
 void decode_binance_ahead(const Frame& frame, std::size_t end, const BinanceVenue& venue,
@@ -253,7 +252,7 @@ void decode_binance_ahead(const Frame& frame, std::size_t end, const BinanceVenu
   const FramesBehind behind(frame, end);
   Frame next = frame;
   for (std::size_t i = 1; i < FRAMES_AT_ONCE && !batch.is_full() && behind.next(next); i++) {
-    if (!read_quick(next, venue, state, batch.slot())) return;
+    if (read_quick(next, venue, state, batch.slot()) == BinanceCode::left) return;
     batch.add(next.start, next.end);
   }
 }

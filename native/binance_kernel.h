@@ -42,8 +42,8 @@ BinanceCode decode_binance(const Frame& frame, const BinanceVenue& venue, Decode
 
 /**
  * Decodes the frames behind `frame` on its ring, up to `end`, for as long as they are plain trades
- * and there is room: their records are added to `batch`, each with its origin. Changes nothing
- * else: whoever comes to such a frame may decode it again.
+ * or quotes, and there is room: their records are added to `batch`, each with its origin. Changes
+ * nothing else: whoever comes to such a frame may decode it again.
  */
 void decode_binance_ahead(const Frame& frame, std::size_t end, const BinanceVenue& venue,
                           DecoderState& state, Batch& batch) noexcept;

@@ -25,7 +25,7 @@ class SymbolMemo {
     std::uint32_t instrument;
     /** Bytes of the text, its closing quote counted. */
     std::uint8_t size;
-    /** Of the symbol's last trade: bytes of its id, and of its price with the quote. Guesses. */
+    /** What came last: bytes of a trade's id, and of a price with the quote. Guesses. */
     std::uint8_t id_bytes;
     std::uint8_t price_bytes;
   };

@@ -1,4 +1,4 @@
-// Fuzz target: what lies behind a trade on a ring. Each record that is decoded ahead is that which
+// Fuzz target: what lies behind a frame on a ring. Each record that is decoded ahead is that which
 // its frame becomes alone, and frames follow each other within the memory.
 
 #include "../binance_kernel.h"
@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     BatchMemory alone;
     Batch one = alone.batch(1);
     DepthUpdate depth{};
-    CHECK(decode_binance(frame, venue, state(), one, depth) == BinanceCode::trade);
+    const BinanceCode code = decode_binance(frame, venue, state(), one, depth);
+    CHECK(code == (tick.kind == layout::KIND_TRADE ? BinanceCode::trade : BinanceCode::quote));
     const Tick same = alone.tick(0);
     CHECK(std::memcmp(&same, &tick, sizeof tick) == 0);
   }

@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view TRADE =
     R"({"e":"trade","E":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30000000",)"
     R"("q":"0.00600000","T":1723161256321,"m":false,"M":true})";
-constexpr std::string_view QUOTE =
-    R"({"u":4,"s":"BTCUSDT","b":"1.5","B":"2","a":"1.75","A":"3"})";
+constexpr std::string_view DEPTH =
+    R"({"e":"depthUpdate","E":1723161256322,"s":"BTCUSDT","U":5,"u":5,"b":[["1.5","2"]],"a":[]})";
 
 /** Of the frames behind the first: how many are decoded ahead; their records are in `memory`. */
 std::size_t ahead(RingFrames& ring, BatchMemory& memory, std::size_t end,
@@ -70,9 +70,34 @@ void only_whole_frames_before_the_end_are_looked_at() {
   }
 }
 
-void it_ends_at_what_is_no_plain_trade() {
+void all_plain_forms_are_decoded() {
+  constexpr std::string_view LEVELS = R"("b":"1.50","B":"2.0","a":"1.75","A":"3.0")";
+  const std::string symbol = R"("s":"BTCUSDT",)" + std::string(LEVELS);
+  const std::string times = R"(,"T":1723161256321,"E":1723161256322})";
+  const std::string quote = R"({"u":4,)" + symbol + "}";
+  const std::string late = R"({"e":"bookTicker","u":4,)" + symbol + times;
+  const std::string early =
+      R"({"e":"bookTicker","u":4,"E":1723161256322,"T":1723161256321,)" + symbol + "}";
+  RingFrames ring = trades(1);
+  for (const std::string& payload : {quote, late, early, std::string(TRADE)}) {
+    ring.add(payload, 1);
+    ring.add(R"({"stream":"btcusdt@x","data":)" + payload + "}", 1);
+  }
+  BatchMemory memory;
+  CHECK(ahead(ring, memory, ring.size()) == 8);
+  for (std::size_t i = 0; i < 6; i++) {
+    const Tick tick = memory.tick(i);
+    CHECK(tick.kind == layout::KIND_QUOTE && tick.side == layout::SIDE_NONE);
+    CHECK(tick.flags == layout::FLAG_LAST);
+    CHECK(tick.ts_event == (i < 2 ? tick.ts_recv : 1'723'161'256'321'000'000));
+    CHECK(tick.p[0] == 1'500'000'000 && tick.p[1] == 200'000'000);
+    CHECK(tick.p[2] == 1'750'000'000 && tick.p[3] == 300'000'000);
+  }
+}
+
+void it_ends_at_what_is_not_plain() {
   RingFrames ring = trades(2);
-  ring.add(QUOTE, 1);
+  ring.add(DEPTH, 1);
   ring.add(TRADE, 1);
   CHECK(ahead(ring) == 1);
 }
@@ -119,7 +144,8 @@ int main() {
   trades_are_decoded_with_their_time_and_origin();
   there_is_a_bound();
   only_whole_frames_before_the_end_are_looked_at();
-  it_ends_at_what_is_no_plain_trade();
+  all_plain_forms_are_decoded();
+  it_ends_at_what_is_not_plain();
   it_ends_at_frames_of_another_sort();
   it_ends_where_the_ring_turns_or_a_header_is_none();
   a_frame_that_lies_on_no_ring_has_none_behind();

@@ -2,7 +2,7 @@
 // Binance frames by the native kernel; what it leaves is the JS decoder's, message by message.
 //
 // One crossing for up to 16 frames: the kernel looks at those behind on the ring as well, and while
-// they are plain trades writes their records where they will lie. When their turn comes they are
+// they are plain trades or quotes writes their records where they will lie. When their turn comes they are
 // taken as they are, if they are still the next: no frame counts before it is decoded.
 //
 // Order books are kept by JS: the kernel writes a depth update's levels, and BinanceDepth judges
@@ -13,6 +13,7 @@ import type { Addon } from '../native/addon.ts'
 import { BINANCE_CODE, KERNEL, OUT } from '../native/control.ts'
 import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
+import { KIND, OFFSET, TICK_BYTES } from '../tick/layout.ts'
 import { BinanceDecoder, type BinanceOptions } from './binance.ts'
 import { BinanceDepth } from './binance-depth.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
@@ -24,7 +25,7 @@ export class NativeBinanceDecoder implements Decoder {
   readonly #depth: BinanceDepth
   readonly #chain = new TradeChain()
   readonly #session: DecodeSession
-  /** Trades that are decoded ahead, and the place in the batch of the next of them. */
+  /** Records that are decoded ahead, and the place in the batch of the next of them. */
   #ahead = 0
   #aheadIndex = 0
 
@@ -49,7 +50,7 @@ export class NativeBinanceDecoder implements Decoder {
       if (this.#isNext(bytes, start, end, index, out, tally)) {
         this.#ahead--
         this.#aheadIndex = index + 1
-        this.#acceptTrade(index, out, tally)
+        this.#accept(index, out, tally)
         return
       }
       this.#ahead = 0
@@ -60,14 +61,9 @@ export class NativeBinanceDecoder implements Decoder {
     if (code === BINANCE_CODE.trade || code === BINANCE_CODE.quote) {
       tally.origins[2 * index] = start
       tally.origins[2 * index + 1] = end
-      if (code === BINANCE_CODE.trade) {
-        this.#ahead = control[OUT.ahead] as number
-        this.#aheadIndex = index + 1
-        this.#acceptTrade(index, out, tally)
-      } else {
-        out.count = index + 1
-        tally.accept(EVENT.quote, 1)
-      }
+      this.#ahead = control[OUT.ahead] as number
+      this.#aheadIndex = index + 1
+      this.#accept(index, out, tally)
       return
     }
     if (code === BINANCE_CODE.depth && this.#update(out, tally, start, end)) return
@@ -100,11 +96,15 @@ export class NativeBinanceDecoder implements Decoder {
     )
   }
 
-  /** The trade is record `index`, the last one now. */
-  #acceptTrade(index: number, out: TickBatch, tally: DecodeTally): void {
+  /** Record `index`, the last one now, is a plain trade or quote. */
+  #accept(index: number, out: TickBatch, tally: DecodeTally): void {
     out.count = index + 1
-    tally.accept(EVENT.trade, 1)
-    this.#chain.follow(out, tally)
+    if (out.bytes[index * TICK_BYTES + OFFSET.kind] === KIND.trade) {
+      tally.accept(EVENT.trade, 1)
+      this.#chain.follow(out, tally)
+    } else {
+      tally.accept(EVENT.quote, 1)
+    }
   }
 
   #update(out: TickBatch, tally: DecodeTally, start: number, end: number): boolean {

@@ -29,7 +29,7 @@ export const IN = Object.freeze({
 export const OUT = Object.freeze({
   /** BINANCE_CODE. */
   code: 9,
-  /** Trades of frames behind this one, whose records and origins lie behind the batch's count. */
+  /** Records of frames behind this one; they and their origins lie behind the batch's count. */
   ahead: 10,
   /** Records that the batch has now. */
   count: 11,

@@ -128,7 +128,7 @@ class Stage {
   }
 }
 
-/** Seeded traffic: runs of plain trades, amid everything else that a ring may hold. */
+/** Seeded traffic: runs of plain trades and quotes, amid everything else that a ring may hold. */
 class Traffic {
   readonly #hostile = new HostileFrames('binance', seed)
   #state = seed >>> 0
@@ -156,8 +156,20 @@ class Traffic {
   frame(): Uint8Array {
     if (this.below(12) === 0) return this.#hostile.next()
     if (this.below(200) === 0) return POISON
-    if (this.below(40) > 0) this.#last = Buffer.from(this.#trade())
+    if (this.below(40) > 0) {
+      this.#last = Buffer.from(this.below(3) === 0 ? this.#quote() : this.#trade())
+    }
     return this.#last
+  }
+
+  #quote(): string {
+    const symbol = ['BTCUSDT', 'ETHUSDT', 'SOLUSDT'][this.below(3)]
+    // A bid above the ask is quarantined.
+    const bid = this.below(50) === 0 ? 80_000 : this.below(70_000)
+    const levels = `"b":"${bid}.5","B":"1.${this.below(100)}","a":"70000.5","A":"2.5"`
+    if (this.below(4) > 0) return `{"u":${this.below(1e9)},"s":"${symbol}",${levels}}`
+    const ms = 1_723_161_256_000 + this.below(1000)
+    return `{"e":"bookTicker","u":1,"s":"${symbol}",${levels},"T":${ms},"E":${ms + 1}}`
   }
 
   #trade(): string {

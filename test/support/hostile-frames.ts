@@ -73,7 +73,7 @@ export class HostileFrames {
     const payloads: object[] = [
       this.#binanceTrade(s, id, price, size),
       this.#binanceTrade(s, id, price, size),
-      { e: 'bookTicker', ...base, u: id, b: price, B: size, a: price, A: size },
+      this.#binanceQuote(s, id, price, size),
       { e: 'depthUpdate', ...base, ...chain, ...depth },
     ]
     const payload = payloads[this.#below(payloads.length)] ?? {}
@@ -108,6 +108,22 @@ export class HostileFrames {
       { e: 'aggTrade', E, s, a: t, p, q, f: 1, l: 123_456_789, T, m, M },
       { e: 'aggTrade', E, a: t, s, p, q, f: 1, l: 2, T, m },
       { e: 'trade', E, s, T, t, p, q, m, M },
+    ]
+    return forms[this.#below(forms.length)] ?? {}
+  }
+
+  /** As #binanceTrade, of quotes. */
+  #binanceQuote(s: string, u: number, price: string, size: string): object {
+    const T = 1723161256000 + this.#below(1000)
+    const E = T + this.#below(3)
+    const B = this.#below(4) === 0 ? size : `${size}.${this.#below(1e8)}`
+    const levels = { b: price, B, a: `${this.#below(1e6)}.${this.#below(1e8)}`, A: size }
+    const forms: object[] = [
+      { u, s, ...levels },
+      { e: 'bookTicker', u, s, ...levels, T, E },
+      { e: 'bookTicker', u, E, T, s, ...levels },
+      { e: 'bookTicker', E, s, T, u, ...levels },
+      { e: 'bookTicker', u, s, ...levels, E },
     ]
     return forms[this.#below(forms.length)] ?? {}
   }
