@@ -1,53 +1,27 @@
 // hot path
-// The quickest way of Binance trades: those whose members come in the order of the venues.
+// Payloads of Binance trades by the quickest way: see binance-quick-frame.ts.
 //
-// The twin of native/binance_quick.h. Reads `trade` and `aggTrade` payloads, bare and combined, of
-// spot, Binance.US and USD-M futures, without white space and in their plain form, words at a time:
+// Those of spot, Binance.US and USD-M futures:
 //
 //   {"e":"trade","E":n,["T":n,]"s":"…","t":n,"p":"d","q":"d",["b":n,"a":n,]["X":"MARKET",]
 //                                                              ["T":n,]"m":b[,"M":b]}
 //   {"e":"aggTrade","E":n,["a":n,]"s":"…",["a":n,]"p":"d","q":"d","f":n,"l":n,"T":n,"m":b[,"M":b]}
-//
-// Anything else, and a symbol that the cache does not have, makes it give up, and binance-quick.ts
-// reads the frame. What it takes it reads as the full decoder would (a property test compares
-// them). Each function returns the offset behind what it has read, or 0 where it gives up.
-//
-// It looks for no end on its way: whether all was within the frame shows behind the last brace.
-// Invariant: it looks at no more than LOOK_BYTES bytes from the frame's first on.
 
 import type { FrameMeta } from '../ring/frame-ring.ts'
-import type { TickBatch } from '../tick/batch.ts'
 import { writeNull } from '../tick/fixed-point.ts'
-import {
-  ACTION,
-  FLAG,
-  KIND,
-  PRICE_DECIMALS,
-  SIDE,
-  SIZE_DECIMALS,
-  TICK_WORDS,
-  WORD,
-} from '../tick/layout.ts'
+import { ACTION, FLAG, KIND, PRICE_DECIMALS, SIDE, SIZE_DECIMALS, WORD } from '../tick/layout.ts'
 import { eightBytes, fourBytes } from './digit-words.ts'
 import { QuickEpoch } from './quick-epoch.ts'
 import { plainDecimal, plainWhole, skipWhole } from './quick-numbers.ts'
 import type { SymbolCache } from './symbol-cache.ts'
 import { frameFlags, writeHeadWords } from './tick-writer.ts'
 
-const LOOK_BYTES = 1024
-const STREAM_BYTES_MAX = 64
 const PRICE_UNIT = 10 ** PRICE_DECIMALS
 const SIZE_UNIT = 10 ** SIZE_DECIMALS
 const QUOTE = 0x22
 const COMMA = 0x2c
 const CLOSE_OBJECT = 0x7d
-const BACKSLASH = 0x5c
-const SPACE = 0x20
 
-const STREAM_0 = eightBytes('{"stream')
-const STREAM_7 = fourBytes('m":"')
-const DATA_0 = eightBytes('","data"')
-const DATA_5 = fourBytes('ta":')
 const TRADE_0 = eightBytes('{"e":"tr')
 const TRADE_8 = eightBytes('ade","E"')
 const AGGREGATE_0 = eightBytes('{"e":"ag')
@@ -84,8 +58,6 @@ const IS_FALSE_SHIFT = 9
 const TRUE_BYTES = 9
 
 export class QuickTrade {
-  #bytes: Uint8Array = new Uint8Array(0)
-  #view: DataView = new DataView(new ArrayBuffer(0))
   readonly #epoch = new QuickEpoch()
   readonly #symbols: SymbolCache
 
@@ -93,29 +65,8 @@ export class QuickTrade {
     this.#symbols = symbols
   }
 
-  /** Makes the trade bytes[start, end) tick out.count, which has room. False = it gave up. */
-  read(bytes: Uint8Array, start: number, end: number, meta: FrameMeta, out: TickBatch): boolean {
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    }
-    if (start + LOOK_BYTES > bytes.length) return false
-    const view = this.#view
-    const isCombined = view.getFloat64(start, true) === STREAM_0
-    const begin = isCombined ? skipStream(view, start) : start
-    const at = this.#payload(view, begin, out.words, out.count * TICK_WORDS, meta)
-    if (isCombined) return at !== 0 && view.getUint8(at) === CLOSE_OBJECT && at + 1 === end
-    return at === end
-  }
-
-  /** The payload at `begin`. */
-  #payload(
-    view: DataView,
-    begin: number,
-    words: Int32Array,
-    tick: number,
-    meta: FrameMeta,
-  ): number {
+  /** Behind the payload at `begin`, whose trade is at words[tick] then. */
+  payload(view: DataView, begin: number, words: Int32Array, tick: number, meta: FrameMeta): number {
     const isTrade = view.getFloat64(begin, true) === TRADE_0
     let at = isTrade ? behindTrade(view, begin) : behindAggregate(view, begin)
     if (at === 0) return 0
@@ -165,21 +116,6 @@ export class QuickTrade {
     if (view.getInt32(at, true) !== COMMA_T || view.getInt32(at + 1, true) !== T_COLON) return 0
     return this.#epoch.read(view, at + 5)
   }
-}
-
-/** At the payload of a combined frame; somewhere else where there is none. */
-function skipStream(view: DataView, begin: number): number {
-  if (view.getInt32(begin + 7, true) !== STREAM_7) return begin
-  const last = begin + STREAM_BYTES_MAX
-  for (let at = begin + 11; at < last; at++) {
-    const byte = view.getUint8(at)
-    if (byte === QUOTE) {
-      const isData = view.getFloat64(at, true) === DATA_0
-      return isData && view.getInt32(at + 5, true) === DATA_5 ? at + 9 : begin
-    }
-    if (byte < SPACE || byte === BACKSLASH) return begin
-  }
-  return begin
 }
 
 /** At the time of a trade's event; its first eight bytes are compared. */

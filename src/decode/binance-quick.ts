@@ -1,10 +1,11 @@
 // hot path
-// The quick way of Binance trades and quotes: nearly all frames of a feed, in a single pass.
+// The quick way of Binance trades and quotes that the quickest one leaves (binance-quick-frame.ts):
+// another order of members, other forms of numbers, times in microseconds, symbols that are new.
 //
-// Reads a flat object of one-letter members in any order, straight into the record. Anything that
-// is not in its plain form (see byte-cursor.ts), not expected, there twice, or missing makes it
-// give up, and the full decoder reads the frame. What it takes it reads as the full decoder would
-// (a property test compares them).
+// In a single pass, it reads a flat object of one-letter members in any order, straight into the
+// record. Anything that is not in its plain form (see byte-cursor.ts), not expected, there twice,
+// or missing makes it give up, and the full decoder reads the frame. What it takes it reads as the
+// full decoder would (a property test compares them).
 
 import type { TickBatch } from '../tick/batch.ts'
 import { writeInteger } from '../tick/fixed-point.ts'

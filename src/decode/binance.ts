@@ -32,7 +32,7 @@ import { splitEpoch } from '../tick/time.ts'
 import { BinanceDepth } from './binance-depth.ts'
 import { E, EVENTS, M, MEMBERS, S, SUFFIXES } from './binance-names.ts'
 import { BinanceQuick, QUICK } from './binance-quick.ts'
-import { QuickTrade } from './binance-quick-trade.ts'
+import { QuickFrame } from './binance-quick-frame.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
 import { readDecimal, readEpoch, readI64, wrongType } from './fields.ts'
 import { InstrumentResolver } from './instrument-resolver.ts'
@@ -66,7 +66,7 @@ export class BinanceDecoder implements Decoder {
   readonly #walker = new NestedWalker()
   readonly #unescaper = new Unescaper()
   readonly #symbols = new SymbolCache()
-  readonly #trades = new QuickTrade(this.#symbols)
+  readonly #quickest = new QuickFrame(this.#symbols)
   readonly #quick = new BinanceQuick(this.#symbols)
   readonly #time = { sec: 0, nsec: 0 }
   // The message in hand: its text (the frame, or the frame rewritten without escapes), and where
@@ -116,13 +116,9 @@ export class BinanceDecoder implements Decoder {
     out: TickBatch,
     tally: DecodeTally,
   ): boolean {
-    if (this.#trades.read(bytes, start, end, meta, out)) {
-      const index = out.count
-      tally.origins[2 * index] = start
-      tally.origins[2 * index + 1] = end
-      out.count = index + 1
-      tally.accept(EVENT.trade, 1)
-      this.#chain.follow(out, tally)
+    const kind = this.#quickest.read(bytes, start, end, meta, out)
+    if (kind >= 0) {
+      this.#accept(kind, start, end, out, tally)
       return true
     }
     const quick = this.#quick
@@ -140,14 +136,11 @@ export class BinanceDecoder implements Decoder {
     }
     if (found === QUICK.quote) {
       this.#finish(out, KIND.quote, SIDE.none, instrument, meta, tally)
-      tally.accept(EVENT.quote, 1)
       return true
     }
     writeNull(out.words, out.count * TICK_WORDS + WORD.p3)
     const side = quick.buyerIsMaker ? SIDE.sell : SIDE.buy
     this.#finish(out, KIND.trade, side, instrument, meta, tally)
-    tally.accept(EVENT.trade, 1)
-    this.#chain.follow(out, tally)
     return true
   }
 
@@ -279,8 +272,6 @@ export class BinanceDecoder implements Decoder {
     writeNull(words, p0 + 6)
     const side = maker === VALUE.true ? SIDE.sell : SIDE.buy
     this.#finish(out, KIND.trade, side, instrument, meta, tally)
-    tally.accept(EVENT.trade, 1)
-    this.#chain.follow(out, tally)
     return OK
   }
 
@@ -303,7 +294,6 @@ export class BinanceDecoder implements Decoder {
     reason = readDecimal(scan, M.askQuantity, text, SIZE_DECIMALS, words, p0 + 6)
     if (reason !== OK) return reason
     this.#finish(out, KIND.quote, SIDE.none, instrument, meta, tally)
-    tally.accept(EVENT.quote, 1)
     return OK
   }
 
@@ -319,7 +309,7 @@ export class BinanceDecoder implements Decoder {
     return readEpoch(scan, timeSlot, this.#text, this.#time)
   }
 
-  /** The head of the one record whose payload is written. */
+  /** The one record whose payload is written: its head, and what counts it. */
   #finish(
     out: TickBatch,
     kind: number,
@@ -331,9 +321,21 @@ export class BinanceDecoder implements Decoder {
     const index = out.count
     const flags = FLAG.LAST | frameFlags(meta)
     writeHead(out, index, kind, side, instrument, flags, this.#time.sec, this.#time.nsec, meta)
-    tally.origins[2 * index] = this.#start
-    tally.origins[2 * index + 1] = this.#end
+    this.#accept(kind, this.#start, this.#end, out, tally)
+  }
+
+  /** Record out.count, a trade or quote of the message bytes[start, end), counts. */
+  #accept(kind: number, start: number, end: number, out: TickBatch, tally: DecodeTally): void {
+    const index = out.count
+    tally.origins[2 * index] = start
+    tally.origins[2 * index + 1] = end
     out.count = index + 1
+    if (kind === KIND.trade) {
+      tally.accept(EVENT.trade, 1)
+      this.#chain.follow(out, tally)
+    } else {
+      tally.accept(EVENT.quote, 1)
+    }
   }
 
   /** The instrument of member `s`; -1 - reason where there is none. */

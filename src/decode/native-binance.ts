@@ -2,8 +2,8 @@
 // Binance frames by the native kernel; what it leaves is the JS decoder's, message by message.
 //
 // One crossing for up to 16 frames: the kernel looks at those behind on the ring as well, and while
-// they are plain trades or quotes writes their records where they will lie. When their turn comes they are
-// taken as they are, if they are still the next: no frame counts before it is decoded.
+// they are plain trades or quotes writes their records where they will lie. When their turn comes
+// they are taken as they are, if they are still the next: no frame counts before it is decoded.
 //
 // Order books are kept by JS: the kernel writes a depth update's levels, and BinanceDepth judges
 // whether they count; an update that reveals a gap is decoded anew by JS. Leaps of trade ids are

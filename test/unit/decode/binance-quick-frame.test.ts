@@ -1,15 +1,15 @@
-// The quickest way of Binance trades: which frames it takes, and that it makes no difference.
+// The quickest way of Binance frames: which it takes, and that it makes no difference.
 //
-// Each form of a trade is spoiled at every byte, cut at every byte, and given what the venues never
-// sent. Every frame goes to both decoders as it is, and with a blank before it, which makes the
-// quick ways give up: the same records, counts and reasons.
+// Each form of a trade and of a quote is spoiled at every byte, cut at every byte, and given what
+// the venues never sent. Every frame goes to both decoders as it is, and with a blank before it,
+// which makes the quick ways give up: the same records, counts and reasons.
 
 import t from 'tap'
-import { QuickTrade } from '../../../src/decode/binance-quick-trade.ts'
+import { QuickFrame } from '../../../src/decode/binance-quick-frame.ts'
 import { chooseKernels, jsKernels } from '../../../src/decode/kernels.ts'
 import { SymbolCache } from '../../../src/decode/symbol-cache.ts'
 import { TickBatch } from '../../../src/tick/batch.ts'
-import { TICK_BYTES } from '../../../src/tick/layout.ts'
+import { KIND, TICK_BYTES } from '../../../src/tick/layout.ts'
 import { DecodeRig, type RigOptions } from '../../support/decode-rig.ts'
 import { nativeAbsent } from '../../support/kernel-pair.ts'
 
@@ -28,9 +28,21 @@ const AGGREGATE =
 const FUTURES_AGGREGATE =
   '{"e":"aggTrade","E":1723161256322,"a":1234,"s":"BTCUSDT","p":"0.00000001","q":"0.1",' +
   '"f":12345678901,"l":2,"T":1723161256321,"m":true}'
+const LEVELS = '"b":"61800.30000000","B":"0.00600000","a":"61800.31000000","A":"12.50000000"'
+const QUOTE = `{"u":5266583935,"s":"BTCUSDT",${LEVELS}}`
+const TIMES = '"T":1723161256321,"E":1723161256322'
+const FUTURES_QUOTE = `{"e":"bookTicker","u":7,"s":"BTCUSDT",${LEVELS},${TIMES}}`
+const EARLY_QUOTE =
+  '{"e":"bookTicker","u":123456789012345,"E":1723161256322,"T":1723161256321,' +
+  `"s":"BTCUSDT",${LEVELS}}`
 const combined = (payload: string) => `{"stream":"btcusdt@trade","data":${payload}}`
-const FORMS = [TRADE, US_TRADE, FUTURES_TRADE, AGGREGATE, FUTURES_AGGREGATE]
-const FRAMES = [...FORMS, combined(TRADE), combined(FUTURES_AGGREGATE)]
+const TRADES = [TRADE, US_TRADE, FUTURES_TRADE, AGGREGATE, FUTURES_AGGREGATE]
+const QUOTES = [QUOTE, FUTURES_QUOTE, EARLY_QUOTE]
+const FRAMES = [
+  ...TRADES,
+  ...QUOTES,
+  ...[TRADE, FUTURES_AGGREGATE, QUOTE, FUTURES_QUOTE].map((payload) => combined(payload)),
+]
 
 const seed = Number(process.env.TICKD_SEED ?? Date.now() % 2 ** 32)
 t.comment(`TICKD_SEED=${seed}`)
@@ -39,8 +51,8 @@ t.comment(`TICKD_SEED=${seed}`)
 const ROOM = 1024
 const META = { source: 3, format: 0, flags: 0, token: 0, recvSec: 1_723_161_255, recvNsec: 7 }
 
-/** Does it take the text, which begins at offset 5 of memory with so much behind it? */
-function takes(text: string, room = ROOM): boolean {
+/** As what kind it takes the text, which begins at offset 5 of memory with so much behind it. */
+function kindOf(text: string, room = ROOM): number {
   const size = Buffer.byteLength(text)
   const bytes = new Uint8Array(5 + Math.max(size, room)).fill(0x39)
   bytes.set(Buffer.from(text), 5)
@@ -50,7 +62,12 @@ function takes(text: string, room = ROOM): boolean {
     const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
     symbols.remember(view, 0, Buffer.byteLength(symbol), 1)
   }
-  return new QuickTrade(symbols).read(bytes, 5, 5 + size, META, new TickBatch(1))
+  return new QuickFrame(symbols).read(bytes, 5, 5 + size, META, new TickBatch(1))
+}
+
+/** Does it take the text? */
+function takes(text: string, room = ROOM): boolean {
+  return kindOf(text, room) >= 0
 }
 
 /** The text with one part in place of another, which is there. */
@@ -60,6 +77,8 @@ function changed(text: string, from: string, to: string): string {
 }
 
 t.test('it takes the forms that the venues send', async (t) => {
+  for (const frame of TRADES) t.equal(kindOf(frame), KIND.trade, frame)
+  for (const frame of QUOTES) t.equal(kindOf(frame), KIND.quote, frame)
   for (const frame of FRAMES) t.ok(takes(frame), frame)
   for (const [from, to] of [
     ['BTCUSDT', '1000SATSUSDT'],
@@ -73,6 +92,14 @@ t.test('it takes the forms that the venues send', async (t) => {
     [',"M":true', ''],
   ] as const) {
     t.ok(takes(changed(TRADE, from, to)), to)
+  }
+  for (const [from, to] of [
+    ['BTCUSDT', '1000SATSUSDT'],
+    ['5266583935', '0'],
+    ['61800.30000000', '0.1'],
+    ['12.50000000', '9999999.99999999'],
+  ] as const) {
+    t.equal(kindOf(changed(QUOTE, from, to)), KIND.quote, to)
   }
 })
 
@@ -129,10 +156,56 @@ const NEAR_MISSES: [from: string, to: string][] = [
   ['"M":true}', '"M":true'],
 ]
 
-t.test('it gives up where a frame is but nearly a plain trade', async (t) => {
+/** As NEAR_MISSES, of FUTURES_QUOTE. */
+const NEAR_QUOTES: [from: string, to: string][] = [
+  ['BTCUSDT', 'XRPUSDT'],
+  ['"bookTicker"', '"bookTickeR"'],
+  ['"bookTicker"', '"bonkTicker"'],
+  ['"bookTicker"', '"bookTicker" '],
+  ['"e":"bookTicker",', ''],
+  ['"e":"bookTicker","u":7', '"u":7,"e":"bookTicker"'],
+  ['"u":7', '"u":07'],
+  ['"u":7', '"u":-7'],
+  ['"u":7', '"u":"7"'],
+  ['"u":7', '"u":1234567890123456'],
+  ['"u":7', '"u":7,"u":7'],
+  ['"u":7', '"v":7'],
+  ['"u":7,', ''],
+  ['"b":', '"p":'],
+  ['"B":', '"b":'],
+  ['"a":', '"A":'],
+  ['"A":', '"a":'],
+  ['"b":', '"b": '],
+  ['61800.30000000', '61800'],
+  ['61800.31000000', '-61800.3'],
+  ['0.00600000', '.006'],
+  ['12.50000000', '12.500000000'],
+  ['"12.50000000"', '12.5'],
+  ['"12.50000000"', 'null'],
+  [`,${TIMES}`, ''],
+  ['"T":1723161256321,', ''],
+  [',"E":1723161256322', ''],
+  ['1723161256321', '1723161256321.0'],
+  ['1723161256321', '9223372036855'],
+  ['1723161256322', '1e3'],
+  ['1723161256322', '01'],
+  [TIMES, '"E":1723161256322,"T":1723161256321'],
+  ['1723161256322}', '1723161256322}}'],
+  ['1723161256322}', '1723161256322} '],
+  ['1723161256322}', '1723161256322'],
+]
+
+t.test('it gives up where a frame is but nearly a plain one', async (t) => {
   for (const [from, to] of NEAR_MISSES) {
     t.notOk(takes(changed(TRADE, from, to)), `${from} -> ${to}`)
   }
+  for (const [from, to] of NEAR_QUOTES) {
+    t.notOk(takes(changed(FUTURES_QUOTE, from, to)), `${from} -> ${to}`)
+  }
+  t.notOk(takes(changed(QUOTE, '}', `,${TIMES}}`)))
+  t.notOk(takes(changed(QUOTE, '"s"', '"E":1723161256322,"T":1723161256321,"s"')))
+  t.notOk(takes(changed(EARLY_QUOTE, '}', `,${TIMES}}`)))
+  t.notOk(takes(changed(EARLY_QUOTE, '"T":1723161256321,', '')))
   t.notOk(takes(changed(combined(TRADE), '}}', '}')))
   t.notOk(takes(changed(combined(TRADE), '@trade', '@\\u0074rade')))
   t.notOk(takes(changed(combined(TRADE), 'btcusdt@trade', 'x'.repeat(100))))
@@ -190,6 +263,10 @@ t.test('all decoders agree on the forms, and on what nearly is one', async (t) =
   const texts = FRAMES.flatMap((frame) => [frame, combined(frame), ` ${frame}`, `${frame}\n`])
   for (const [from, to] of NEAR_MISSES) {
     for (const frame of [TRADE, combined(TRADE)]) texts.push(changed(frame, from, to))
+  }
+  for (const [from, to] of NEAR_QUOTES) {
+    const frames = [FUTURES_QUOTE, combined(FUTURES_QUOTE)]
+    for (const frame of frames) texts.push(changed(frame, from, to))
   }
   for (const text of texts) t.ok(decoders.agree(Buffer.from(text)), JSON.stringify(text))
 })
