@@ -1,5 +1,5 @@
 // hot path
-// Payloads of Binance quotes by the quickest way: see binance-quick-frame.ts.
+// Payloads of Binance quotes by the quick way: see binance-quick.ts.
 //
 //   {"u":n,"s":"…","b":"d","B":"d","a":"d","A":"d"}
 //   {"e":"bookTicker","u":n,["E":n,"T":n,]"s":"…","b":"d","B":"d","a":"d","A":"d"[,"T":n,"E":n]}

@@ -1,5 +1,5 @@
 // hot path
-// Payloads of Binance trades by the quickest way: see binance-quick-frame.ts.
+// Payloads of Binance trades by the quick way: see binance-quick.ts.
 //
 // Those of spot, Binance.US and USD-M futures:
 //

@@ -1,209 +1,92 @@
 // hot path
-// The quick way of Binance trades and quotes that the quickest one leaves (binance-quick-frame.ts):
-// another order of members, other forms of numbers, times in microseconds, symbols that are new.
+// The quick way of Binance frames: trades and quotes whose members come in the venues' order.
 //
-// In a single pass, it reads a flat object of one-letter members in any order, straight into the
-// record. Anything that is not in its plain form (see byte-cursor.ts), not expected, there twice,
-// or missing makes it give up, and the full decoder reads the frame. What it takes it reads as the
-// full decoder would (a property test compares them).
+// The twin of native/binance_quick.h. Reads payloads without white space and in their plain form,
+// bare and combined, words at a time:
+//
+//   {"e":"trade",…}   {"e":"aggTrade",…}                  see binance-quick-trade.ts
+//   {"u":n,…}         {"e":"bookTicker","u":n,…}          see binance-quick-quote.ts
+//   {"stream":"…","data":one of these}
+//
+// Anything else, and a symbol that the cache does not have, makes it give up, and binance-flat.ts
+// reads the frame. What it takes it reads as the full decoder would (a property test compares
+// them). Each function returns the offset behind what it has read, or 0 where it gives up.
+//
+// It looks for no end on its way: whether all was within the frame shows behind the last brace.
+// Invariant: it looks at no more than LOOK_BYTES bytes from the frame's first on.
 
+import type { FrameMeta } from '../ring/frame-ring.ts'
 import type { TickBatch } from '../tick/batch.ts'
-import { writeInteger } from '../tick/fixed-point.ts'
-import { PRICE_DECIMALS, SIZE_DECIMALS, TICK_WORDS, WORD } from '../tick/layout.ts'
-import { E, EVENTS } from './binance-names.ts'
-import { ByteCursor } from './byte-cursor.ts'
+import { KIND, TICK_WORDS } from '../tick/layout.ts'
+import { QuickQuote } from './binance-quick-quote.ts'
+import { QuickTrade } from './binance-quick-trade.ts'
+import { eightBytes, fourBytes } from './digit-words.ts'
 import type { SymbolCache } from './symbol-cache.ts'
 
+const LOOK_BYTES = 1024
+const STREAM_BYTES_MAX = 64
 const QUOTE = 0x22
 const CLOSE_OBJECT = 0x7d
-const OPEN_OBJECT = 0x7b
-const TRADE_TEXT = new TextEncoder().encode('"trade"')
-const COMBINED_HEAD = new TextEncoder().encode('{"stream":')
-const COMBINED_DATA = new TextEncoder().encode(',"data":')
+const BACKSLASH = 0x5c
+const SPACE = 0x20
 
-/** Members seen, a bit each. A trade's `a` and `b` are ids; a quote's are prices. */
-const SEEN = Object.freeze({
-  e: 1 << 0,
-  E: 1 << 1,
-  T: 1 << 2,
-  s: 1 << 3,
-  t: 1 << 4,
-  p: 1 << 5,
-  q: 1 << 6,
-  m: 1 << 7,
-  u: 1 << 8,
-  b: 1 << 9,
-  B: 1 << 10,
-  a: 1 << 11,
-  A: 1 << 12,
-  M: 1 << 13,
-  X: 1 << 14,
-  f: 1 << 15,
-  l: 1 << 16,
-  aIsPrice: 1 << 17,
-  bIsPrice: 1 << 18,
-})
-const TRADE = SEEN.e | SEEN.T | SEEN.s | SEEN.p | SEEN.q | SEEN.m
-const QUOTE_PRICES = SEEN.b | SEEN.B | SEEN.a | SEEN.A | SEEN.aIsPrice | SEEN.bIsPrice
-const SPOT_QUOTE = SEEN.s | QUOTE_PRICES
-
-/** What was found. */
-export const QUICK = Object.freeze({ none: 0, trade: 1, quote: 2 })
+const STREAM_0 = eightBytes('{"stream')
+const STREAM_7 = fourBytes('m":"')
+const DATA_0 = eightBytes('","data"')
+const DATA_5 = fourBytes('ta":')
+/** Of a trade and of an aggregate alike; quotes begin otherwise, or go on with `b`. */
+const EVENT_2 = fourBytes('e":"')
+const LETTER_B = 0x62
+/** Where that stands in `{"e":"bookTicker"`. */
+const EVENT_AT = 6
 
 export class BinanceQuick {
-  readonly #cursor = new ByteCursor()
-  #seen = 0
-  /** EVENTS slot. */
-  #event = -1
-  #id = 0
-  #aggregateId = 0
-  #eventTime = -1
-  #time = -1
-  readonly #symbols: SymbolCache
-  /** Instrument of the frame; 0 = the symbol, bytes[symbolStart, symbolEnd), is not resolved. */
-  instrument = 0
-  symbolStart = 0
-  symbolEnd = 0
-  /** trade: the buyer was resting. */
-  buyerIsMaker = false
+  #bytes: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  readonly #trades: QuickTrade
+  readonly #quotes: QuickQuote
 
   constructor(symbols: SymbolCache) {
-    this.#symbols = symbols
+    this.#trades = new QuickTrade(symbols)
+    this.#quotes = new QuickQuote(symbols)
   }
 
-  /** When it happened, epoch ms or µs; -1 = it does not say. */
-  get time(): number {
-    return this.#time >= 0 ? this.#time : this.#eventTime
-  }
-
-  /** The symbol of the frame in hand is this instrument's. */
-  remember(instrument: number): void {
-    const start = this.symbolStart - 1
-    this.#symbols.remember(this.#cursor.view, start, this.symbolEnd + 1 - start, instrument)
-  }
-
-  /** Reads the frame bytes[start, end); its payload into tick out.count, which has room. QUICK. */
-  read(bytes: Uint8Array, start: number, end: number, out: TickBatch): number {
-    const cursor = this.#cursor
-    cursor.begin(bytes, start, end)
-    const isCombined = bytes[start + 2] === 0x73 && bytes[start + 3] === 0x74
-    if (isCombined) {
-      if (!cursor.text(COMBINED_HEAD) || !cursor.quoted()) return QUICK.none
-      if (!cursor.text(COMBINED_DATA)) return QUICK.none
+  /**
+   * Makes the trade or quote bytes[start, end) tick out.count, which has room. Returns its KIND, or
+   * -1 where it gave up.
+   */
+  read(bytes: Uint8Array, start: number, end: number, meta: FrameMeta, out: TickBatch): number {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     }
-    const p0 = out.count * TICK_WORDS + WORD.p0
-    if (!cursor.take(OPEN_OBJECT) || !this.#members(cursor, out.words, p0)) return QUICK.none
-    if (isCombined && !cursor.take(CLOSE_OBJECT)) return QUICK.none
-    if (cursor.at !== end) return QUICK.none
-    return this.#finish(out.words, p0)
+    if (start + LOOK_BYTES > bytes.length) return -1
+    const view = this.#view
+    const isCombined = view.getFloat64(start, true) === STREAM_0
+    const begin = isCombined ? skipStream(view, start) : start
+    const isEvent = view.getInt32(begin + 2, true) === EVENT_2
+    const isQuote = !isEvent || view.getUint8(begin + EVENT_AT) === LETTER_B
+    const tick = out.count * TICK_WORDS
+    let at = isQuote
+      ? this.#quotes.payload(view, begin, out.words, tick, meta, isEvent)
+      : this.#trades.payload(view, begin, out.words, tick, meta)
+    if (isCombined && at !== 0) at = view.getUint8(at) === CLOSE_OBJECT ? at + 1 : 0
+    if (at !== end) return -1
+    return isQuote ? KIND.quote : KIND.trade
   }
+}
 
-  #members(cursor: ByteCursor, words: Int32Array, p0: number): boolean {
-    let seen = 0
-    do {
-      const bits = this.#member(cursor, words, p0)
-      if (bits === 0 || (seen & bits) !== 0) return false
-      seen |= bits
-    } while (cursor.comma())
-    this.#seen = seen
-    return cursor.take(CLOSE_OBJECT)
-  }
-
-  /** Reads one member; its bits, or 0 where it is not plain or not expected. */
-  #member(cursor: ByteCursor, words: Int32Array, p0: number): number {
-    const key = cursor.letterKey()
-    switch (key) {
-      case 0x65: {
-        if (cursor.text(TRADE_TEXT)) {
-          this.#event = E.trade
-          return SEEN.e
-        }
-        const start = cursor.at + 1
-        if (!cursor.quoted()) return 0
-        this.#event = EVENTS.find(cursor.bytes, start, cursor.at - 1)
-        return SEEN.e
-      }
-      case 0x45:
-        this.#eventTime = cursor.whole()
-        return this.#eventTime < 0 ? 0 : SEEN.E
-      case 0x54:
-        this.#time = cursor.whole()
-        return this.#time < 0 ? 0 : SEEN.T
-      case 0x73:
-        this.instrument = this.#symbols.find(cursor.view, cursor.at)
-        if (this.instrument > 0) {
-          cursor.at += this.#symbols.size
-          return SEEN.s
-        }
-        this.symbolStart = cursor.at + 1
-        if (!cursor.quoted()) return 0
-        this.symbolEnd = cursor.at - 1
-        return SEEN.s
-      case 0x74:
-        this.#id = cursor.whole()
-        return this.#id < 0 ? 0 : SEEN.t
-      case 0x70:
-        return cursor.quotedDecimal(PRICE_DECIMALS, words, p0) ? SEEN.p : 0
-      case 0x71:
-        return cursor.quotedDecimal(SIZE_DECIMALS, words, p0 + 2) ? SEEN.q : 0
-      case 0x6d: {
-        const maker = cursor.boolean()
-        this.buyerIsMaker = maker === 1
-        return maker < 0 ? 0 : SEEN.m
-      }
-      case 0x4d:
-        return cursor.boolean() < 0 ? 0 : SEEN.M
-      default:
-        return this.#otherMember(key, cursor, words, p0)
+/** At the payload of a combined frame; somewhere else where there is none. */
+function skipStream(view: DataView, begin: number): number {
+  if (view.getInt32(begin + 7, true) !== STREAM_7) return begin
+  const last = begin + STREAM_BYTES_MAX
+  for (let at = begin + 11; at < last; at++) {
+    const byte = view.getUint8(at)
+    if (byte === QUOTE) {
+      const isData = view.getFloat64(at, true) === DATA_0
+      return isData && view.getInt32(at + 5, true) === DATA_5 ? at + 9 : begin
     }
+    if (byte < SPACE || byte === BACKSLASH) return begin
   }
-
-  /** The members of quotes, and those of trades that are passed over; -1 is no key at all. */
-  #otherMember(key: number, cursor: ByteCursor, words: Int32Array, p0: number): number {
-    switch (key) {
-      case 0x62:
-        if (cursor.bytes[cursor.at] !== QUOTE) return cursor.whole() < 0 ? 0 : SEEN.b
-        return cursor.quotedDecimal(PRICE_DECIMALS, words, p0) ? SEEN.b | SEEN.bIsPrice : 0
-      case 0x42:
-        return cursor.quotedDecimal(SIZE_DECIMALS, words, p0 + 2) ? SEEN.B : 0
-      case 0x61:
-        if (cursor.bytes[cursor.at] === QUOTE) {
-          const isPrice = cursor.quotedDecimal(PRICE_DECIMALS, words, p0 + 4)
-          return isPrice ? SEEN.a | SEEN.aIsPrice : 0
-        }
-        this.#aggregateId = cursor.whole()
-        return this.#aggregateId < 0 ? 0 : SEEN.a
-      case 0x41:
-        return cursor.quotedDecimal(SIZE_DECIMALS, words, p0 + 6) ? SEEN.A : 0
-      case 0x75:
-        return cursor.whole() < 0 ? 0 : SEEN.u
-      case 0x66:
-        return cursor.whole() < 0 ? 0 : SEEN.f
-      case 0x6c:
-        return cursor.whole() < 0 ? 0 : SEEN.l
-      case 0x58:
-        return cursor.quoted() ? SEEN.X : 0
-      default:
-        return 0
-    }
-  }
-
-  /** What the members make; a trade's id goes into its place. */
-  #finish(words: Int32Array, p0: number): number {
-    const seen = this.#seen
-    if ((seen & SEEN.E) === 0) this.#eventTime = -1
-    if ((seen & SEEN.T) === 0) this.#time = -1
-    if ((seen & SEEN.e) === 0) return seen === (SPOT_QUOTE | SEEN.u) ? QUICK.quote : QUICK.none
-    if ((seen & TRADE) === TRADE && (seen & (SEEN.aIsPrice | SEEN.bIsPrice)) === 0) {
-      // A price or size of a quote would have overwritten the trade's.
-      if ((seen & (SEEN.B | SEEN.A)) !== 0) return QUICK.none
-      const isAggregate = this.#event === E.aggTrade
-      if (!isAggregate && this.#event !== E.trade) return QUICK.none
-      if ((seen & (isAggregate ? SEEN.a : SEEN.t)) === 0) return QUICK.none
-      writeInteger(words, p0 + 4, isAggregate ? this.#aggregateId : this.#id)
-      return QUICK.trade
-    }
-    if (this.#event !== E.bookTicker || (seen & SPOT_QUOTE) !== SPOT_QUOTE) return QUICK.none
-    return (seen & (SEEN.p | SEEN.q)) === 0 ? QUICK.quote : QUICK.none
-  }
+  return begin
 }

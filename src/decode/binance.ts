@@ -30,9 +30,9 @@ import {
 } from '../tick/layout.ts'
 import { splitEpoch } from '../tick/time.ts'
 import { BinanceDepth } from './binance-depth.ts'
+import { BinanceFlat } from './binance-flat.ts'
 import { E, EVENTS, M, MEMBERS, S, SUFFIXES } from './binance-names.ts'
-import { BinanceQuick, QUICK } from './binance-quick.ts'
-import { QuickFrame } from './binance-quick-frame.ts'
+import { BinanceQuick } from './binance-quick.ts'
 import { type Decoder, type DecodeTally, EVENT } from './decoder.ts'
 import { readDecimal, readEpoch, readI64, wrongType } from './fields.ts'
 import { InstrumentResolver } from './instrument-resolver.ts'
@@ -66,8 +66,8 @@ export class BinanceDecoder implements Decoder {
   readonly #walker = new NestedWalker()
   readonly #unescaper = new Unescaper()
   readonly #symbols = new SymbolCache()
-  readonly #quickest = new QuickFrame(this.#symbols)
   readonly #quick = new BinanceQuick(this.#symbols)
+  readonly #flat = new BinanceFlat(this.#symbols)
   readonly #time = { sec: 0, nsec: 0 }
   // The message in hand: its text (the frame, or the frame rewritten without escapes), and where
   // it lies in the frame.
@@ -98,7 +98,14 @@ export class BinanceDecoder implements Decoder {
   ): void {
     this.#start = start
     this.#end = end
-    if (out.count < out.capacity && this.#decodeQuick(bytes, start, end, meta, out, tally)) return
+    if (out.count < out.capacity) {
+      const kind = this.#quick.read(bytes, start, end, meta, out)
+      if (kind >= 0) {
+        this.#accept(kind, start, end, out, tally)
+        return
+      }
+      if (this.#decodeFlat(bytes, meta, out, tally)) return
+    }
     const reason = this.#decode(bytes, start, end, meta, out, tally)
     if (reason !== OK) tally.reject(reason, bytes, start, end)
   }
@@ -107,40 +114,27 @@ export class BinanceDecoder implements Decoder {
     return this.#depth.resync(instrument)
   }
 
-  /** True = the frame was a plain trade or quote, and is accounted for. */
-  #decodeQuick(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    meta: FrameMeta,
-    out: TickBatch,
-    tally: DecodeTally,
-  ): boolean {
-    const kind = this.#quickest.read(bytes, start, end, meta, out)
-    if (kind >= 0) {
-      this.#accept(kind, start, end, out, tally)
-      return true
-    }
-    const quick = this.#quick
-    const found = quick.read(bytes, start, end, out)
-    if (found === QUICK.none) return false
-    if (quick.time < 0) {
+  /** True = the frame was a trade or quote, and is accounted for. */
+  #decodeFlat(bytes: Uint8Array, meta: FrameMeta, out: TickBatch, tally: DecodeTally): boolean {
+    const flat = this.#flat
+    const kind = flat.read(bytes, this.#start, this.#end, out)
+    if (kind < 0) return false
+    if (flat.time < 0) {
       this.#time.sec = meta.recvSec
       this.#time.nsec = meta.recvNsec
-    } else if (!splitEpoch(quick.time, this.#time)) return false
-    let { instrument } = quick
+    } else if (!splitEpoch(flat.time, this.#time)) return false
+    let { instrument } = flat
     if (instrument === 0) {
-      instrument = this.#resolve(bytes, quick.symbolStart, quick.symbolEnd)
+      instrument = this.#resolve(bytes, flat.symbolStart, flat.symbolEnd)
       if (instrument < 0) return false
-      quick.remember(instrument)
+      flat.remember(instrument)
     }
-    if (found === QUICK.quote) {
-      this.#finish(out, KIND.quote, SIDE.none, instrument, meta, tally)
-      return true
+    let side: number = SIDE.none
+    if (kind === KIND.trade) {
+      side = flat.buyerIsMaker ? SIDE.sell : SIDE.buy
+      writeNull(out.words, out.count * TICK_WORDS + WORD.p3)
     }
-    writeNull(out.words, out.count * TICK_WORDS + WORD.p3)
-    const side = quick.buyerIsMaker ? SIDE.sell : SIDE.buy
-    this.#finish(out, KIND.trade, side, instrument, meta, tally)
+    this.#finish(out, kind, side, instrument, meta, tally)
     return true
   }
 

@@ -1,5 +1,5 @@
 // hot path
-// Reading values one after the other in a single pass: what Binance's quick way stands on.
+// Reading values one after the other in a single pass: what binance-flat.ts stands on.
 //
 // A quick way reads the plain form in which messages come almost always, and gives up at anything
 // else: the full decoder then reads the message from its beginning. So nothing here says why a

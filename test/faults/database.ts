@@ -57,9 +57,20 @@ export class Database {
     }
   }
 
-  /** kill -9 of the server's first process: the rest ends by itself. It is started again. */
-  killServer(): void {
-    process.kill(this.#server.pid, 'SIGKILL')
+  /**
+   * kill -9 of the server's first process: the rest ends by itself, and its watcher starts it again
+   * on the same port. Returns when it answers.
+   */
+  async killServer(): Promise<void> {
+    const { pid } = this.#server
+    process.kill(pid, 'SIGKILL')
+    // Until then the processes that were left may answer.
+    const deadlineMs = performance.now() + ANSWER_MS_MAX
+    while (this.#server.pid === pid) {
+      if (performance.now() > deadlineMs) throw new Error('PostgreSQL is not started again')
+      await delay(POLL_MS)
+    }
+    await this.query('SELECT 1')
   }
 
   /** kill -9 of one of its other processes: the server drops all connections and recovers. */

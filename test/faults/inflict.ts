@@ -113,11 +113,7 @@ async function daemonStop({ site }: Scene, random: Random): Promise<void> {
 }
 
 async function postgresKill({ site, turns }: Scene): Promise<void> {
-  await turns.take('postgres', async () => {
-    site.database.killServer()
-    // Its watcher starts it again, on the same port.
-    await site.database.query('SELECT 1')
-  })
+  await turns.take('postgres', () => site.database.killServer())
 }
 
 async function postgresCrash({ site, turns }: Scene, random: Random): Promise<void> {

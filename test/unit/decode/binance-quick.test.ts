@@ -1,11 +1,11 @@
-// The quickest way of Binance frames: which it takes, and that it makes no difference.
+// The quick way of Binance frames: which it takes, and that it makes no difference.
 //
 // Each form of a trade and of a quote is spoiled at every byte, cut at every byte, and given what
 // the venues never sent. Every frame goes to both decoders as it is, and with a blank before it,
 // which makes the quick ways give up: the same records, counts and reasons.
 
 import t from 'tap'
-import { QuickFrame } from '../../../src/decode/binance-quick-frame.ts'
+import { BinanceQuick } from '../../../src/decode/binance-quick.ts'
 import { chooseKernels, jsKernels } from '../../../src/decode/kernels.ts'
 import { SymbolCache } from '../../../src/decode/symbol-cache.ts'
 import { TickBatch } from '../../../src/tick/batch.ts'
@@ -62,7 +62,7 @@ function kindOf(text: string, room = ROOM): number {
     const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
     symbols.remember(view, 0, Buffer.byteLength(symbol), 1)
   }
-  return new QuickFrame(symbols).read(bytes, 5, 5 + size, META, new TickBatch(1))
+  return new BinanceQuick(symbols).read(bytes, 5, 5 + size, META, new TickBatch(1))
 }
 
 /** Does it take the text? */
