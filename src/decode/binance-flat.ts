@@ -46,7 +46,7 @@ const SEEN = Object.freeze({
 const TRADE = SEEN.e | SEEN.T | SEEN.s | SEEN.p | SEEN.q | SEEN.m
 const QUOTE_PRICES = SEEN.b | SEEN.B | SEEN.a | SEEN.A | SEEN.aIsPrice | SEEN.bIsPrice
 const SPOT_QUOTE = SEEN.s | QUOTE_PRICES
-/** No KIND: it gave up. */
+/** Of no kind: it gave up. */
 const NONE = -1
 
 export class BinanceFlat {
@@ -81,7 +81,10 @@ export class BinanceFlat {
     this.#symbols.remember(this.#cursor.view, start, this.symbolEnd + 1 - start, instrument)
   }
 
-  /** Reads the frame bytes[start, end); its payload into tick out.count, which has room. KIND. */
+  /**
+   * Reads the frame bytes[start, end); its payload into tick out.count, which has room. Returns its
+   * KIND, or -1 where it gave up.
+   */
   read(bytes: Uint8Array, start: number, end: number, out: TickBatch): number {
     const cursor = this.#cursor
     cursor.begin(bytes, start, end)
