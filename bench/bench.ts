@@ -66,10 +66,16 @@ export function spreadPercent(values: readonly number[]): number {
 
 /** The first lines of a text report. */
 export function headText(report: Report, title: string): string {
-  const { machine, durability } = report as { machine: Machine; durability?: string }
+  const { machine, stolenPercent, durability } = report as {
+    machine: Machine
+    stolenPercent?: number
+    durability?: string
+  }
+  const stolen = stolenPercent?.toFixed(1)
   return (
     `${report.bench}: ${title}\n` +
     machineText(machine) +
+    (stolen === undefined ? '' : `its host gave others ${stolen} % of the CPU time wanted here\n`) +
     (durability === undefined ? '' : `durability: ${durability}\n`)
   )
 }

@@ -1,4 +1,5 @@
-// CPU seconds of a process and its descendants, from /proc. Linux only, as the benches are.
+// CPU seconds of a process and its descendants, and of the machine, from /proc. Linux only, as the
+// benches are.
 
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -30,6 +31,30 @@ export function cpuSecondsOf(pid: number): number {
 /** Milliseconds that a process's main thread has run, from the scheduler: exact to microseconds. */
 export function runMsOfMainThread(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6
+}
+
+/** CPU seconds of all processors since the machine began. */
+export interface MachineTimes {
+  /** In which there was something to run: that ran, or would have. */
+  readonly wanted: number
+  /** Of these, what a virtual machine's host gave to others. */
+  readonly stolen: number
+}
+
+export function machineTimes(): MachineTimes {
+  const [first = ''] = readFileSync('/proc/stat', 'utf8').split('\n')
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, stolen = 0] = first
+    .split(/\s+/)
+    .slice(1)
+    .map((ticks) => Number(ticks) / TICKS_PER_SECOND)
+  return { wanted: user + nice + system + irq + softirq + stolen, stolen }
+}
+
+/** What the host gave to others since `before`, in percent of what was wanted. */
+export function stolenPercentSince(before: MachineTimes): number {
+  const now = machineTimes()
+  const wanted = now.wanted - before.wanted
+  return wanted > 0 ? ((now.stolen - before.stolen) / wanted) * 100 : 0
 }
 
 function readAll(): Stat[] {

@@ -7,6 +7,7 @@
 import { commandLine, refuse } from '../scripts/command-line.ts'
 import type { Bench, BenchOptions } from './bench.ts'
 import { BENCHES } from './catalog.ts'
+import { machineTimes, stolenPercentSince } from './cpu.ts'
 import { machine } from './machine.ts'
 
 /** The names of all sizes, as options: subscribers, idle-seconds. */
@@ -40,8 +41,10 @@ async function main(): Promise<number> {
   }
   let failures = 0
   for (const bench of chosen) {
+    const before = machineTimes()
     const found = await bench.run(options(bench))
-    const report = { bench: bench.name, machine: machine(), ...found }
+    const stolenPercent = stolenPercentSince(before)
+    const report = { bench: bench.name, machine: machine(), stolenPercent, ...found }
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : bench.text(report))
     if (found.failure === undefined) continue
     process.stderr.write(`bench: ${bench.name}: ${found.failure}\n`)
@@ -68,9 +71,10 @@ function options(bench: Bench<never>): BenchOptions<never> {
 }
 
 function numberOf(size: string, given: Record<string, string | boolean | undefined>): number {
-  const value = Number(given[optionOf(size)])
+  const text = given[optionOf(size)]
+  const value = Number(text)
   if (Number.isFinite(value) && value >= 0) return value
-  throw new Error(`--${optionOf(size)} must be a number`)
+  refuse(`--${optionOf(size)} must be a number from 0 on, and is ${text}`, USAGE)
 }
 
 process.exitCode = await main()

@@ -25,7 +25,8 @@ const MACHINE = { node: /^v22/, cores: Number, kernels: /js|native/ }
 
 async function smoke(name: string, ...args: string[]) {
   const report = JSON.parse(await bench([name, '--smoke', '--json', ...args]))
-  t.match(report, { bench: name, machine: MACHINE })
+  t.match(report, { bench: name, machine: MACHINE, stolenPercent: Number })
+  t.ok(report.stolenPercent >= 0 && report.stolenPercent <= 100)
   return report
 }
 
@@ -38,7 +39,7 @@ t.test('--list names the benches', async (t) => {
 
 t.test('an unknown bench, and a size that is no number, are refused', async (t) => {
   await t.rejects(bench(['nonsense']), { code: 2 })
-  await t.rejects(bench(['ring', '--smoke', '--ticks', 'many']), { code: 1 })
+  await t.rejects(bench(['ring', '--smoke', '--ticks', 'many']), { code: 2, stderr: /^--ticks / })
 })
 
 t.test('e2e runs and verifies', { timeout: 300_000 }, async (t) => {
