@@ -7,6 +7,7 @@ import { statJournal } from '../../src/journal/stat.ts'
 import { freePort } from '../../src/storage/free-port.ts'
 import { journalDirectory } from '../../src/threads/open-shard.ts'
 import { DaemonProcess, makeStateDir } from '../support/daemon.ts'
+import { removeAtExit } from '../support/removed-at-exit.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const LINES = 150_000
@@ -37,6 +38,7 @@ function generate(url: string): Promise<{ code: number; stdout: string; stderr: 
 
 t.test('a daemon that is killed while it is pushed to has each line once', async (t) => {
   const stateDir = makeStateDir()
+  removeAtExit(stateDir)
   const port = await freePort('127.0.0.1')
   let daemon = await start(stateDir, port)
   t.teardown(() => daemon.kill())

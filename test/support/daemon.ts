@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { removeAtExit } from './removed-at-exit.ts'
 
 const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
 const START_TIMEOUT_MS = 90_000
@@ -48,6 +49,8 @@ export class DaemonProcess {
     this.#child = child
     this.stateDir = stateDir
     this.#ownsStateDir = ownsStateDir
+    // One that is killed leaves it for a look.
+    if (ownsStateDir) removeAtExit(stateDir)
     this.#exited = new Promise((resolve) => {
       child.on('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)))
     })

@@ -7,6 +7,7 @@ import pg from 'pg'
 import { silentLog } from '../../src/ops/log.ts'
 import type { Binaries } from '../../src/storage/postgres/binaries.ts'
 import { EmbeddedPostgres } from '../../src/storage/postgres/embedded.ts'
+import { removeAtExit } from './removed-at-exit.ts'
 
 export interface TestPostgres {
   readonly server: EmbeddedPostgres
@@ -62,9 +63,10 @@ export async function psql(url: string, sql: string): Promise<Record<string, unk
   }
 }
 
-/** A new directory that the account which runs PostgreSQL can enter. */
+/** A new directory, until the process ends, that the account which runs PostgreSQL can enter. */
 export function temporaryDirectory(name: string): string {
   const directory = mkdtempSync(join(tmpdir(), `tickd-${name}-`))
+  removeAtExit(directory)
   chmodSync(directory, 0o755)
   return directory
 }
