@@ -7,6 +7,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { statJournal } from '../../src/journal/stat.ts'
+import { journalDirectory } from '../../src/threads/open-shard.ts'
 import { hourStart, type Load, VENUE } from './load.ts'
 import type { Site } from './site.ts'
 import type { Watcher } from './watcher.ts'
@@ -58,11 +60,19 @@ export async function until(
   }
 }
 
-/** All that is acknowledged is committed. */
+/** All that is acknowledged is in the journals, and is committed. */
 export async function untilStored(site: Site, loads: readonly Load[]): Promise<void> {
   const wanted = new Map<number, number>()
   for (const { shard, endSeq } of loads) {
     wanted.set(shard, Math.max(endSeq, wanted.get(shard) ?? 0))
+  }
+  for (const [shard, seq] of wanted) {
+    const { nextSeq } = statJournal(journalDirectory(join(site.stateDir, 'journal'), shard))
+    if (nextSeq >= seq) continue
+    // No waiting brings it back.
+    throw new Error(
+      `lost: shard ${shard} acknowledged all before ${seq}, its journal has ${nextSeq}`,
+    )
   }
   let seen = ''
   await until(
