@@ -73,9 +73,11 @@ export class BatchIds {
     const ever = this.#everPut()
     const slot = ever % this.capacity
     if (ever >= this.capacity) this.#unlink(slot)
+    // Counted before it can be found: a thread may end at any of these writes, and what can be
+    // found and is not counted would be neither forgotten nor unlinked.
+    this.#count.set([((ever + 1) % TWO_32) | 0, Math.floor((ever + 1) / TWO_32)])
     writeMark(this.#marks, slot, mark)
     this.#link(slot)
-    this.#count.set([((ever + 1) % TWO_32) | 0, Math.floor((ever + 1) / TWO_32)])
   }
 
   /** Forgets marks of records from `nextSeq` on: decode ended before it published them. */

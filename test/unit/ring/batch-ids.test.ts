@@ -93,3 +93,91 @@ t.test('marks of records that were never published are forgotten, others are not
   for (let i = 0; i < 40; i++) ids.put(markOf(`n-${i}`, 0, 100 + i))
   for (let i = 24; i < 40; i++) t.ok(ids.find(markOf(`n-${i}`).id, 0, newMark()))
 })
+
+/** Its memory is written word by word, and the thread is ended before write number `writes`. */
+function endingTable(memory: SharedArrayBuffer, capacity: number, writes: number): BatchIds {
+  let left = writes
+  const write = (array: Int32Array, index: number, value: number) => {
+    if (left-- === 0) throw new Error('ended')
+    array[index] = value
+  }
+  const watched = (array: Int32Array) =>
+    new Proxy(array, {
+      get(_, key) {
+        if (key === 'set') {
+          return (values: ArrayLike<number>, at = 0) => {
+            for (let i = 0; i < values.length; i++) write(array, at + i, values[i] as number)
+          }
+        }
+        if (key === 'fill') {
+          return (value: number, from: number, to: number) => {
+            for (let i = from; i < to; i++) write(array, i, value)
+          }
+        }
+        const value = Reflect.get(array, key)
+        return typeof value === 'function' ? value.bind(array) : value
+      },
+      set(_, key, value) {
+        write(array, Number(key), value)
+        return true
+      },
+    })
+  const Real = Int32Array
+  globalThis.Int32Array = new Proxy(Real, {
+    construct: (_, args) => watched(Reflect.construct(Real, args)),
+  })
+  try {
+    return new BatchIds(memory, capacity)
+  } finally {
+    globalThis.Int32Array = Real
+  }
+}
+
+/** Did the thread end within it? */
+function endsIn(act: () => void): boolean {
+  try {
+    act()
+    return false
+  } catch (error) {
+    if ((error as Error).message !== 'ended') throw error
+    return true
+  }
+}
+
+t.test(
+  'ended at any write, a mark without its records is void, and the others stand',
+  async (t) => {
+    const capacity = 8
+    const found = newMark()
+    const isKnown = (ids: BatchIds, i: number) => ids.find(markOf(`b-${i}`).id, 0, found)
+    for (const before of [0, 3, capacity, 21]) {
+      let isOver = false
+      let writes = 0
+      for (; !isOver; writes++) {
+        const memory = BatchIds.create(capacity)
+        const first = new BatchIds(memory, capacity)
+        for (let i = 0; i < before; i++) first.put(markOf(`b-${i}`, 0, i))
+        const put = () =>
+          endingTable(memory, capacity, writes).put(markOf(`b-${before}`, 0, before))
+        isOver = !endsIn(put)
+        // The next one may end as well, while it voids.
+        const forget = (at: number) => endingTable(memory, capacity, at).forgetFrom(before)
+        for (let at = 0; endsIn(() => forget(at)); at++);
+        const next = new BatchIds(memory, capacity)
+        if (isKnown(next, before)) t.fail(`${before}: known, ended before write ${writes}`)
+        // The oldest may have gone for the one that was not to be.
+        for (let i = Math.max(0, before - capacity + 1); i < before; i++) {
+          if (!isKnown(next, i))
+            t.fail(`${before}: ${i} is forgotten, ended before write ${writes}`)
+        }
+        for (let i = before; i < before + 3 * capacity; i++) {
+          next.put(markOf(`b-${i}`, 0, i))
+          for (let k = Math.max(before, i - capacity + 2); k <= i; k++) {
+            if (!isKnown(next, k)) t.fail(`${before}: ${k} of ${i}, ended before write ${writes}`)
+          }
+        }
+      }
+      t.ok(writes > 16, `${writes} writes`)
+    }
+  },
+)
